@@ -1,0 +1,127 @@
+"""Every setting of ours, once: the table from which flags, environment and documentation come.
+
+Order: an argument or a flag, then the environment (an empty variable counts as unset), then the
+default. No ``OTEL_*`` variable is spelled anew: those are read by what they configure. This table
+is read in every recording process, so it parses by itself and loads no validation library.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from otel_workflow.errors import ConfigError
+
+__all__ = ("SETTINGS", "Setting", "Settings")
+
+_UNITS = {"": 1, "b": 1, "kib": 1024, "mib": 1024**2, "gib": 1024**3, "kb": 1000, "mb": 1000**2, "gb": 1000**3}
+
+
+def _text(value: str) -> str:
+    return value
+
+
+def _seconds(value: str) -> float:
+    number = float(value)
+    if not 0 <= number < float("inf"):
+        raise ValueError
+    return number
+
+
+def _size(value: str) -> int:
+    number = value.strip().lower()
+    unit = number.lstrip("0123456789. ")
+    return int(float(number.removesuffix(unit)) * _UNITS[unit])
+
+
+def _switch(value: str) -> bool:
+    word = value.strip().lower()
+    if word in ("1", "true", "yes", "on"):
+        return True
+    if word in ("0", "false", "no", "off"):
+        return False
+    raise ValueError
+
+
+def _one_of(*words: str) -> Callable[[str], str]:
+    def parse(value: str) -> str:
+        if value not in words:
+            raise ValueError
+        return value
+
+    return parse
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One row: ``expects`` is what a wrong value's message tells the user to give."""
+
+    name: str
+    env: str
+    default: Any
+    parse: Callable[[str], Any]
+    expects: str
+    says: str
+
+    def read(self, value: str, origin: str) -> Any:
+        """Parse a value; raises ConfigError (OW-101) naming it, its origin and the remedy."""
+        try:
+            return self.parse(value)
+        except (ValueError, KeyError):
+            raise ConfigError(f"{origin}={value!r} is not {self.expects}", hint=f"give {self.expects}") from None
+
+
+SETTINGS: tuple[Setting, ...] = (
+    Setting("journal", "OW_JOURNAL", "", _text, "a directory", "where events are kept"),
+    Setting("journal_max", "OW_JOURNAL_MAX", 512 * 1024**2, _size, "a size such as 512MiB", "most bytes kept"),
+    Setting(
+        "journal_sync",
+        "OW_JOURNAL_SYNC",
+        "interval",
+        _one_of("interval", "always", "never"),
+        "interval, always or never",
+        "when records are forced to disk: every 100 ms, each, or never",
+    ),
+    Setting("deadline", "OW_DEADLINE", None, _seconds, "a number of seconds", "longest wait for delivery at the end"),
+    Setting("ids", "OW_IDS", "otel-workflow", _text, "the name of an id contract", "how ids of CI runs are made"),
+    Setting("job", "OW_JOB", "self", _one_of("self", "provider"), "self or provider", "who emits run and job in CI"),
+    Setting("check_run_id", "OW_CHECK_RUN_ID", "", _text, "a check run id", "the job's id at GitHub"),
+    Setting("parent", "OW_PARENT", "auto", _text, "auto, link, none or a traceparent", "what TRACEPARENT is to a run"),
+    Setting("workflow", "OW_WORKFLOW", "", _text, "a name", "the workflow's name"),
+    Setting("trace_url", "OW_TRACE_URL", "", _text, "an address with {trace_id}", "where a trace can be seen"),
+    Setting("pytest", "OW_PYTEST", "", _text, "tests or phases", "what the pytest plugin records"),
+    Setting("run_ttl", "OW_RUN_TTL", 86_400.0, _seconds, "a number of seconds", "when a silent run is lost"),
+    Setting("birth_hold", "OW_BIRTH_HOLD", None, _seconds, "a number of seconds", "how long new series show 0"),
+    Setting("disabled", "OW_DISABLED", False, _switch, "true or false", "switches recording off"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The settings in force, with where each came from."""
+
+    values: Mapping[str, Any]
+    origins: Mapping[str, str]
+
+    @classmethod
+    def read(cls, environ: Mapping[str, str], arguments: Mapping[str, Any] | None = None) -> Settings:
+        """Read all settings; raises ConfigError (OW-101) for the first value that cannot be used."""
+        values: dict[str, Any] = {}
+        origins: dict[str, str] = {}
+        given = arguments or {}
+        for setting in SETTINGS:
+            if given.get(setting.name) is not None:
+                values[setting.name], origins[setting.name] = given[setting.name], "argument"
+            elif environ.get(setting.env, "").strip():
+                values[setting.name] = setting.read(environ[setting.env], setting.env)
+                origins[setting.name] = setting.env
+            else:
+                values[setting.name], origins[setting.name] = setting.default, "default"
+        return cls(values, origins)
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return self.values[name]
+        except KeyError:
+            raise AttributeError(name) from None
