@@ -1,0 +1,32 @@
+"""The journal: what happened, on disk, before anything else is done with it.
+
+*Nothing is lost after the journal's write returns; delivery is at least once; duplicates are
+byte-identical.* One directory per project or CI job, one segment per process.
+"""
+
+from __future__ import annotations
+
+from otel_workflow.journal.cursor import Cursor, DirectoryLock
+from otel_workflow.journal.liveness import evidence_ns, is_alive
+from otel_workflow.journal.memory import MemoryJournal
+from otel_workflow.journal.reader import JournalReader, Record, Segment
+from otel_workflow.journal.writer import END, EVENT, HEADER, SPAN, JournalWriter
+
+__all__ = (
+    "END",
+    "EVENT",
+    "HEADER",
+    "SPAN",
+    "Cursor",
+    "DirectoryLock",
+    "Journal",
+    "JournalReader",
+    "JournalWriter",
+    "MemoryJournal",
+    "Record",
+    "Segment",
+    "evidence_ns",
+    "is_alive",
+)
+
+Journal = JournalWriter | MemoryJournal

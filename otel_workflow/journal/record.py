@@ -1,0 +1,172 @@
+"""Event record ⇄ Event: the flat form in which events of phases stand in the journal.
+
+A fixed binary head (ids, times, transition, flags) and one JSON object with the rest, encoded by
+the standard library alone. The head is enough to route a record without reading its JSON.
+``docs/journal-format.md`` specifies both.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections.abc import Mapping
+from typing import Any
+
+from otel_workflow.errors import DecodeError
+from otel_workflow.events import (
+    TRANSITIONS,
+    Event,
+    Outcome,
+    PhaseFacts,
+    SpanRef,
+    event_id,
+)
+
+__all__ = (
+    "EVENT_HEAD",
+    "IS_RUN",
+    "MAKER_SDK",
+    "NESTED",
+    "NO_TRANSITION",
+    "PARENT_REMOTE",
+    "SAMPLED",
+    "decode_event",
+    "decode_span",
+    "dumps",
+    "encode_event",
+    "encode_span",
+)
+
+EVENT_HEAD = struct.Struct("<BBBB16s8s8sQQ")
+"""version, transition, flags, reserved, trace id, span id, parent span id, wall ns, monotonic ns."""
+VERSION = 1
+NO_TRANSITION = 255
+SAMPLED, PARENT_REMOTE, MAKER_SDK, IS_RUN, NESTED = 1, 2, 4, 8, 16
+_NO_ID = b"\x00" * 8
+_SPAN_HEAD = struct.Struct("<HHI")
+
+dumps = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode
+
+
+def encode_event(
+    transition: int,
+    flags: int,
+    trace_id: bytes,
+    span_id: bytes,
+    parent_span_id: bytes,
+    time_ns: int,
+    mono_ns: int,
+    body: Mapping[str, Any],
+) -> bytes:
+    """Return the payload of an event record; ``body`` holds clean values only."""
+    head = EVENT_HEAD.pack(VERSION, transition, flags, 0, trace_id, span_id, parent_span_id, time_ns, mono_ns)
+    return head + dumps(body).encode()
+
+
+def decode_event(payload: bytes) -> Event:
+    """Return the event of a record.
+
+    Raises DecodeError (OW-302) when the payload is no event of a version this code knows.
+    """
+    try:
+        version, transition, flags, _, trace, span, parent, time_ns, _mono = EVENT_HEAD.unpack_from(payload)
+        body = json.loads(payload[EVENT_HEAD.size :])
+        if version != VERSION or not isinstance(body, dict):
+            raise ValueError(f"version {version}")
+        return _event(transition, flags, trace.hex(), span.hex(), parent, time_ns, body)
+    except (struct.error, ValueError, KeyError, TypeError, IndexError) as error:
+        raise DecodeError(f"an event record does not parse: {error}", code="OW-302") from error
+
+
+def _event(
+    transition: int, flags: int, trace: str, span: str, parent: bytes, time_ns: int, body: dict[str, Any]
+) -> Event:
+    facts = _facts(flags, time_ns, body)
+    ref = SpanRef(
+        trace_id=trace,
+        span_id=span,
+        parent_span_id=parent.hex() if parent != _NO_ID else None,
+        trace_flags=flags & SAMPLED,
+        trace_state=body.get("tracestate", ""),
+        parent_is_remote=bool(flags & PARENT_REMOTE),
+        maker="sdk" if flags & MAKER_SDK else "bridge",
+    )
+    subject = body.get("subject", "phase")
+    event_type = subject if transition == NO_TRANSITION else f"{subject}.{TRANSITIONS[transition]}"
+    return Event(
+        id=event_id(trace, span, body.get("seq", transition)),
+        type=event_type,
+        source=body.get("source", "otel_workflow"),
+        time_ns=time_ns,
+        run_id=body.get("run"),
+        phase_id=span,
+        payload=_payload(facts, body, time_ns),
+        span=ref,
+        facts=facts,
+    )
+
+
+def _facts(flags: int, time_ns: int, body: dict[str, Any]) -> PhaseFacts:
+    outcome = body.get("outcome")
+    return PhaseFacts(
+        name=body["name"],
+        start_ns=body.get("start", time_ns),
+        is_run=bool(flags & IS_RUN),
+        nested=bool(flags & NESTED),
+        workflow=body.get("workflow", ""),
+        action=body.get("action", "RUN"),
+        task_type=body.get("task_type"),
+        detail=body.get("detail", "phase"),
+        attempt=body.get("attempt", 1),
+        inferred=body.get("inferred", False),
+        parent_phase=body.get("parent_phase"),
+        attributes=body.get("attributes", {}),
+        links=tuple((t, s, a) for t, s, a in body.get("links", ())),
+        ended_ns=time_ns if outcome else None,
+        outcome=Outcome(outcome) if outcome else None,
+        reason=body.get("reason", ""),
+        error_type=body.get("error_type"),
+        handed=body.get("handed", False),
+        description=body.get("description", ""),
+        status_ok=body.get("status_ok", False),
+        span_events=tuple((t, n, a) for t, n, a in body.get("events", ())),
+        dropped=tuple(body.get("dropped", (0, 0, 0))),
+    )
+
+
+def _payload(facts: PhaseFacts, body: dict[str, Any], time_ns: int) -> dict[str, Any]:
+    """The payload a bus subscriber sees: the same keys, whether live or read back."""
+    payload: dict[str, Any] = {"name": facts.name, "attempt": facts.attempt, "timestamp": time_ns / 1e9}
+    if facts.outcome is not None:
+        payload["duration"] = (time_ns - facts.start_ns) / 1e9
+        payload["success"] = facts.outcome in (Outcome.SUCCESS, Outcome.SKIP)
+    if facts.reason:
+        payload["error"] = facts.reason
+    if facts.error_type:
+        payload["error_type"] = facts.error_type
+    if facts.attributes:
+        payload["attributes"] = facts.attributes
+    payload.update(body.get("payload", {}))
+    return payload
+
+
+def encode_span(scope: bytes, schema_url: bytes, resource: bytes, span: bytes) -> bytes:
+    """Return the payload of a span record: a finished span as OTLP bytes, with its scope.
+
+    An empty ``resource`` means the one in the segment's header.
+    """
+    return _SPAN_HEAD.pack(len(scope), len(schema_url), len(resource)) + scope + schema_url + resource + span
+
+
+def decode_span(payload: bytes) -> tuple[bytes, str, bytes, bytes]:
+    """Return (scope, schema URL, resource, span) of a span record; raises DecodeError (OW-303)."""
+    try:
+        scope, schema, resource = _SPAN_HEAD.unpack_from(payload)
+        first = _SPAN_HEAD.size
+        second, third = first + scope, first + scope + schema
+        last = third + resource
+        if last > len(payload):
+            raise ValueError("lengths point beyond the record")
+        return payload[first:second], payload[second:third].decode(), payload[third:last], payload[last:]
+    except (struct.error, ValueError) as error:
+        raise DecodeError(f"a span record does not parse: {error}", code="OW-303") from error
