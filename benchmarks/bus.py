@@ -1,0 +1,312 @@
+"""The bus against a plain list of callables, and against blinker, pyee and aiosignal.
+
+Run it with ``python -m benchmarks.bus``. Only the ratios mean anything, and only within one run: all
+cases take turns in every round, so that a slow moment of the machine hits all of them alike.
+A figure is the time from the first publication to the moment all handlers have had all events,
+per event, in bursts of forty.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import importlib
+import logging
+import os
+import platform
+import statistics
+import time
+import tracemalloc
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from otel_workflow.bus import WorkflowEventBus
+from otel_workflow.events import Event
+
+ROUNDS = int(os.environ.get("BENCH_ROUNDS", "7"))
+SCALE = float(os.environ.get("BENCH_SCALE", "1"))
+BURST = 40
+EVENT = Event("1", "phase.started", "bench", 1, run_id="0123456789abcdef", payload={"name": "lint", "attempt": 1})
+
+seen = [0]
+wanted = [0]
+
+
+async def handler(_: object = None, **__: object) -> None:
+    """Do nothing, countably."""
+    seen[0] += 1
+
+
+class PlainList:
+    """The limit: a list of callables, awaited in turn; no isolation, no queue."""
+
+    name = "plain list of callables"
+    weight = 5
+
+    def __init__(self, handlers: list[Callable[..., Awaitable[None]]]) -> None:
+        self.handlers = handlers
+
+    async def publish(self, event: Event) -> None:
+        for each in self.handlers:
+            await each(event)
+
+    async def drain(self) -> None:
+        """Wait until every handler has had every event."""
+
+    async def close(self) -> None:
+        """Leave nothing behind."""
+
+
+class Ours(PlainList):
+    """``emit``: what instrumentation calls, with everything on that is on by default."""
+
+    name = "otel-workflow, `emit`"
+
+    def __init__(self, handlers: list[Callable[..., Awaitable[None]]]) -> None:
+        self.bus = WorkflowEventBus()
+        for each in handlers:
+            self.bus.subscribe("phase.*", each, max_retries=3)
+
+    async def publish(self, event: Event) -> None:
+        self.bus.emit(event)
+
+    async def drain(self) -> None:
+        while seen[0] < wanted[0]:
+            await asyncio.sleep(0)
+
+    async def close(self) -> None:
+        await self.bus.aclose()
+
+
+class OursMade(Ours):
+    """``publish_nowait``: the event is made, too."""
+
+    name = "otel-workflow, `publish_nowait`"
+    weight = 2
+
+    async def publish(self, event: Event) -> None:
+        self.bus.publish_nowait("phase.started", event.payload)
+
+
+class OursAwaited(Ours):
+    """``await publish``: the event is made, and the results are waited for."""
+
+    name = "otel-workflow, `await publish`"
+    weight = 1
+
+    async def publish(self, event: Event) -> None:
+        await self.bus.publish("phase.started", event.payload)
+
+
+class Blinker(PlainList):
+    """blinker's ``send_async``."""
+
+    name = "blinker"
+    weight = 1
+
+    def __init__(self, handlers: list[Callable[..., Awaitable[None]]]) -> None:
+        self.signal = importlib.import_module("blinker").Signal()
+        self.kept: list[Any] = []
+        for each in handlers:
+            self.kept.append(_for_blinker(each))
+            self.signal.connect(self.kept[-1])
+
+    async def publish(self, event: Event) -> None:
+        await self.signal.send_async(self, event=event)
+
+
+def _for_blinker(each: Callable[..., Awaitable[None]]) -> Callable[..., Awaitable[None]]:
+    async def receive(_sender: object, event: Event) -> None:
+        await each(event)
+
+    return receive
+
+
+class Pyee(PlainList):
+    """pyee's ``AsyncIOEventEmitter``."""
+
+    name = "pyee"
+    weight = 1
+
+    def __init__(self, handlers: list[Callable[..., Awaitable[None]]]) -> None:
+        self.emitter = importlib.import_module("pyee.asyncio").AsyncIOEventEmitter()
+        for each in handlers:
+            self.emitter.add_listener("e", _for_pyee(each))
+
+    async def publish(self, event: Event) -> None:
+        self.emitter.emit("e", event)
+
+    async def drain(self) -> None:
+        await self.emitter.wait_for_complete()
+
+
+def _for_pyee(each: Callable[..., Awaitable[None]]) -> Callable[[Event], Awaitable[None]]:
+    async def receive(event: Event) -> None:
+        await each(event)
+
+    return receive
+
+
+class Aiosignal(PlainList):
+    """aiosignal: a frozen list, one after the other, no isolation."""
+
+    name = "aiosignal"
+    weight = 3
+
+    def __init__(self, handlers: list[Callable[..., Awaitable[None]]]) -> None:
+        self.signal = importlib.import_module("aiosignal").Signal(self)
+        for each in handlers:
+            self.signal.append(each)
+        self.signal.freeze()
+
+    async def publish(self, event: Event) -> None:
+        await self.signal.send(event)
+
+
+CASES: tuple[type[PlainList], ...] = (PlainList, Ours, OursMade, OursAwaited, Blinker, Pyee, Aiosignal)
+
+
+def _throughput(case: type[PlainList], subscribers: int) -> float:
+    """Return seconds per event."""
+
+    async def run() -> float:
+        bus = case([handler] * subscribers)
+        seen[0], wanted[0] = 0, subscribers
+        await bus.publish(EVENT)
+        await bus.drain()
+        count = max(BURST, int(1000 * case.weight * SCALE) // BURST * BURST)
+        seen[0] = wanted[0] = 0
+        gc.collect()
+        start = time.perf_counter()
+        for _ in range(count // BURST):
+            for _ in range(BURST):
+                await bus.publish(EVENT)
+            wanted[0] += BURST * subscribers
+            await bus.drain()
+        taken = time.perf_counter() - start
+        if seen[0] != count * subscribers:
+            message = f"{case.name} lost events: {seen[0]} of {count * subscribers}"
+            raise AssertionError(message)
+        await bus.close()
+        return taken / count
+
+    return asyncio.run(run())
+
+
+def _latencies(case: type[PlainList]) -> list[float]:
+    """Return how long each of many publications took beside a handler of 10 ms, sorted, in seconds."""
+
+    async def slow(_: object = None, **__: object) -> None:
+        await asyncio.sleep(0.010)
+
+    async def run() -> list[float]:
+        bus = case([handler, slow])
+        taken = []
+        for _ in range(20 if case in (PlainList, Blinker, Aiosignal) else 2000):
+            start = time.perf_counter()
+            await bus.publish(EVENT)
+            taken.append(time.perf_counter() - start)
+            await asyncio.sleep(0)
+        if isinstance(bus, Ours):
+            await bus.close()
+        else:
+            await bus.drain()
+        return sorted(taken)
+
+    return asyncio.run(run())
+
+
+def _installed(case: type[PlainList]) -> bool:
+    try:
+        case([])
+    except ImportError:
+        return False
+    return True
+
+
+def _measure(subscribers: int) -> dict[str, float]:
+    taken: dict[str, list[float]] = {case.name: [] for case in CASES if _installed(case)}
+    for number in range(ROUNDS + 1):
+        order = CASES if number % 2 else CASES[::-1]
+        for case in order:
+            if case.name in taken:
+                seconds = _throughput(case, subscribers)
+                if number:  # the first round only warms up
+                    taken[case.name].append(seconds)
+    return {name: statistics.median(values) for name, values in taken.items()}
+
+
+def _ratios() -> None:
+    columns = {number: _measure(number) for number in (0, 1, 10)}
+    print(f"### Per event, async handlers, base: a plain list (Python {platform.python_version()}, {ROUNDS} rounds)\n")
+    print("| bus | no subscriber | 1 subscriber | 10 subscribers |\n|---|---|---|---|")
+    for case in CASES:
+        if case.name not in columns[1]:
+            print(f"| {case.name} | not installed | not installed | not installed |")
+            continue
+        cells = []
+        for measured in columns.values():
+            seconds = measured[case.name]
+            cells.append(f"{seconds / measured[PlainList.name]:.2f} ({seconds * 1e6:.2f} µs)")
+        print(f"| {case.name} | {' | '.join(cells)} |")
+    print("\nGoals of `emit`: 1.2, 3, 3.\n")
+
+
+def _slow_neighbour() -> None:
+    print("### The publisher beside a handler of 10 ms\n\n| bus | median | p99 |\n|---|---|---|")
+    for case in CASES:
+        if case is OursAwaited:
+            continue
+        if not _installed(case):
+            print(f"| {case.name} | not installed | not installed |")
+            continue
+        taken = _latencies(case)
+        print(f"| {case.name} | {taken[len(taken) // 2] * 1e6:.1f} µs | {taken[len(taken) * 99 // 100] * 1e6:.1f} µs |")
+    print("\nGoal: p99 of at most 50 µs.\n")
+
+
+def _stuck() -> None:
+    """Publish a million events to a handler that never ends."""
+
+    async def run() -> None:
+        limit = 4 * 1024 * 1024
+        bus = WorkflowEventBus()
+
+        async def stuck(_: Event) -> None:
+            await asyncio.Event().wait()
+
+        bus.subscribe(None, stuck, max_items=1_000_000, max_bytes=limit)
+        bus.publish_nowait("phase.started")
+        await asyncio.sleep(0.01)
+        count = int(1_000_000 * min(1.0, SCALE))
+        tracemalloc.start()
+        for number in range(count // 100):
+            bus.publish_nowait("phase.started", {"name": f"phase {number}", "log": "x" * 500})
+        used = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        for number in range(count - count // 100 - 1):
+            bus.publish_nowait("phase.started", {"name": f"phase {number}", "log": "x" * 500})
+        books = bus.statistics()
+        lost = count - books.published
+        balanced = books.published == books.delivered + books.queued + sum(books.dropped.values())
+        print("### A million events and a handler that never ends\n")
+        print("| published | queued | dropped | unaccounted | books balance | memory (configured) |\n|---|---|---|---|---|---|")
+        print(
+            f"| {books.published:,} | {books.queued:,} | {books.dropped.get('overflow', 0):,} | {lost} "
+            f"| {'yes' if balanced else 'NO'} | {used / 2**20:.1f} MiB ({limit / 2**20:.1f} MiB) |\n"
+        )
+        await bus.aclose()
+
+    asyncio.run(run())
+
+
+def main() -> None:
+    """Print the tables."""
+    logging.disable(logging.CRITICAL)
+    _ratios()
+    _slow_neighbour()
+    _stuck()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,70 @@
+"""One event on its way to one subscription: who waits for it, and how deep it was born."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextvars import ContextVar
+from typing import TYPE_CHECKING
+
+from otel_workflow.bus.results import EventHandlerResult
+from otel_workflow.events import Event
+
+if TYPE_CHECKING:
+    from otel_workflow.bus.mailbox import Mailbox
+
+__all__ = ("INSIDE", "MAX_DEPTH", "Call", "Collector", "Entry", "now")
+
+now = time.perf_counter
+
+MAX_DEPTH = 8
+"""How many handlers deep an event may be published before it is taken for a cycle."""
+
+INSIDE: ContextVar[tuple[Mailbox, ...]] = ContextVar("otel_workflow_inside", default=())
+"""The subscriptions whose handlers we are inside of, outermost first; it travels with each event."""
+
+Entry = tuple[Event, int, "tuple[Mailbox, ...]", "Collector | None"]
+"""What waits in a queue: event, estimated bytes, the ``INSIDE`` of its publisher, who waits for it.
+
+A bare tuple, shared by all queues it is in: it is made for every event that is published.
+"""
+
+
+class Call:
+    """One delivery that is more than plain: being retried, kept back for its run's order, or timed."""
+
+    __slots__ = ("attempt", "entry", "event", "key", "size", "skipped", "started")
+
+    def __init__(self, entry: Entry) -> None:
+        self.entry = entry
+        self.event = entry[0]
+        self.size = entry[1]
+        """A plain attribute: ``box.bytes -= call.size`` must not call anything, see ``Books``."""
+        self.attempt = 1
+        self.key: str | None | bool = False
+        """The run whose order this call keeps, or False: then nobody waits behind it."""
+        self.skipped = False
+        """Whether the predicate said that this event is not for the handler."""
+        self.started = 0.0
+
+
+class Collector:
+    """Gathers the results of one awaited publication and calls ``ready`` when all are there.
+
+    Results come from several loops and threads. Storing into a dict is atomic, and ``ready`` may be
+    called twice when the last two come at once, so it must not mind.
+    """
+
+    __slots__ = ("expected", "ready", "results")
+
+    def __init__(self, expected: int, ready: Callable[[], None]) -> None:
+        self.expected = expected
+        self.ready = ready
+        self.results: dict[str, EventHandlerResult] = {}
+
+    def settle(self, result: EventHandlerResult) -> None:
+        """Take the result of one subscription; a second one of the same is ignored."""
+        self.results.setdefault(result.subscription_id, result)
+        if len(self.results) >= self.expected:
+            self.ready()
+
