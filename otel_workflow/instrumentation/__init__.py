@@ -1,0 +1,133 @@
+"""Upstream: ``workflow`` and ``phase`` as context managers and decorators.
+
+Uses the OpenTelemetry *API* only. What a phase does is written to the journal first, on the
+caller's thread; who sends its span is the recorder's business.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar, overload
+
+from otel_workflow.instrumentation.context import current
+from otel_workflow.instrumentation.phases import INERT, Phase, Workflow
+from otel_workflow.instrumentation.scope import Scope
+from otel_workflow.instrumentation.spec import Spec
+from otel_workflow.masking import mask
+
+if TYPE_CHECKING:
+    from opentelemetry.trace import Link, SpanContext
+    from opentelemetry.util.types import Attributes
+
+__all__ = ("Phase", "Scope", "Workflow", "current_phase", "mask", "phase", "workflow")
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def _name(value: object) -> str:
+    return value if isinstance(value, str) else getattr(value, "__name__", type(value).__name__)
+
+
+@overload
+def phase(fn: Callable[P, R], /) -> Callable[P, R]: ...
+@overload
+def phase(
+    name: str,
+    /,
+    *,
+    type: Literal["build", "test", "deploy"] | None = None,
+    attributes: Attributes = None,
+    detail: Literal["phase", "item"] = "phase",
+    attempt: int = 1,
+    allow_failure: bool = False,
+    parent: Phase | SpanContext | None = None,
+    links: Iterable[Link] = (),
+    event: str = "phase",
+    payload: Mapping[str, Any] | None = None,
+) -> Scope[Phase]: ...
+def phase(
+    name: Any,
+    /,
+    *,
+    type: Literal["build", "test", "deploy"] | None = None,  # noqa: A002 - the face's word
+    attributes: Attributes = None,
+    detail: Literal["phase", "item"] = "phase",
+    attempt: int = 1,
+    allow_failure: bool = False,
+    parent: Phase | SpanContext | None = None,
+    links: Iterable[Link] = (),
+    event: str = "phase",
+    payload: Mapping[str, Any] | None = None,
+) -> Any:
+    """Make a block or a function a phase: a span, with its start and end as events.
+
+    ``@phase`` takes the function's name. ``attempt`` counts from 1; ``allow_failure`` keeps a
+    ``fail()`` from the enclosing phases; ``parent`` says outright what the context would say;
+    ``event`` is the subject of its event types and ``payload`` adds keys to their payload.
+    """
+    scope: Scope[Phase] = Scope(
+        Spec(
+            name=_name(name),
+            task_type=type,
+            attributes=attributes,
+            detail=detail,
+            attempt=attempt,
+            allow_failure=allow_failure,
+            parent=parent,
+            links=links,
+            subject=event,
+            payload=payload,
+        )
+    )
+    return scope if isinstance(name, str) else scope(name)
+
+
+@overload
+def workflow(fn: Callable[P, R], /) -> Callable[P, R]: ...
+@overload
+def workflow(
+    name: str,
+    /,
+    *,
+    run_id: str | None = None,
+    action: Literal["RUN", "BUILD", "SYNC"] = "RUN",
+    attributes: Attributes = None,
+    parent: Phase | SpanContext | None = None,
+    links: Iterable[Link] = (),
+) -> Scope[Workflow]: ...
+def workflow(
+    name: Any,
+    /,
+    *,
+    run_id: str | None = None,
+    action: Literal["RUN", "BUILD", "SYNC"] = "RUN",
+    attributes: Attributes = None,
+    parent: Phase | SpanContext | None = None,
+    links: Iterable[Link] = (),
+) -> Any:
+    """Make a block or a function a run: the root span of a trace, found by name, id and result.
+
+    A run inside another one, in this process or a parent, is a phase of it. ``run_id`` defaults
+    to the trace id; ``action`` is the conventions' action of a pipeline.
+    """
+    scope: Scope[Workflow] = Scope(
+        Spec(
+            name=_name(name),
+            is_run=True,
+            run_id=run_id,
+            action=action,
+            attributes=attributes,
+            parent=parent,
+            links=links,
+        )
+    )
+    return scope if isinstance(name, str) else scope(name)
+
+
+def current_phase() -> Phase:
+    """Return the innermost open phase here; an inert one where there is none, never None."""
+    found: Phase | None = current()
+    while found is not None and found.ended:
+        found = found.outer
+    return found if found is not None else INERT

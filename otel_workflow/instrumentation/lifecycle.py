@@ -1,0 +1,174 @@
+"""The life of a phase: begin, progress, end.
+
+Every step writes the journal first, on the caller's thread, then hands an event to the bus if
+anybody listens. Nothing here awaits, blocks or logs, nor calls a foreign SDK in the native lane.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from opentelemetry.trace import Status, StatusCode
+
+from otel_workflow import semconv
+from otel_workflow.events import Outcome, transition_of
+from otel_workflow.instrumentation import environment
+from otel_workflow.instrumentation.bodies import end_body, identity, record, start_body
+from otel_workflow.instrumentation.context import enter, leave, surroundings, task_key
+from otel_workflow.instrumentation.parentage import find_parent, name_run
+from otel_workflow.instrumentation.phases import Phase, Workflow
+from otel_workflow.instrumentation.span import PhaseSpan
+from otel_workflow.instrumentation.spans import close_sdk_span, make_span
+from otel_workflow.instrumentation.verdict import (
+    MAX_REASON,
+    SUCCESS,
+    Verdict,
+    of_exception,
+)
+from otel_workflow.masking import masked
+from otel_workflow.values import clean_attributes, clean_text
+
+if TYPE_CHECKING:
+    from otel_workflow.instrumentation.recorder import Recorder
+    from otel_workflow.instrumentation.spec import Spec
+
+__all__ = ("begin", "finish", "report_progress")
+
+_PROGRESS_NS = 100_000_000
+
+
+def begin(spec: Spec, recorder: Recorder, at_ns: int | None = None) -> Phase:
+    """Open a phase: find its parent, make its span, journal its start, make it current.
+
+    ``at_ns`` is when it began, for one that is told of afterwards; by default now.
+    """
+    previous, outer, span = surroundings()
+    parent, outer, inferred = find_parent(spec, recorder, outer, span)
+    time_ns, mono = recorder.clock.now()
+    time_ns = time_ns if at_ns is None else at_ns
+    made = make_span(spec, recorder, parent, outer, previous, time_ns)
+    phase = (Workflow if spec.is_run else Phase)(spec, recorder, made, previous)
+    phase.start_ns, phase.start_mono = time_ns, mono
+    phase.pid, phase.task = os.getpid(), task_key()
+    phase.outer, phase.inferred, phase.reporter = outer, inferred, report_progress
+    context = made.get_span_context()
+    phase.trace_id, phase.span_id = f"{context.trace_id:032x}", f"{context.span_id:016x}"
+    name_run(phase, recorder, parent)
+    if recorder.lane == "sdk":
+        made.add_event(*semconv.lifecycle_event(spec.subject, None))
+    if recorder.on_start is not None:
+        recorder.on_start(made, previous)
+    record(phase, "started", time_ns, mono, start_body(phase, parent))
+    if recorder.journal is not None:
+        recorder.journal.phase_opened()
+    if spec.is_run and not phase.nested:
+        recorder.open_runs[id(phase)] = phase
+        environment.publish(recorder)
+    enter(phase, previous)
+    return phase
+
+
+def report_progress(phase: Phase, done: float, total: float | None, message: str) -> None:
+    """Journal how far a phase is, or hold it for a while if the last report is fresh."""
+    recorder = phase.recorder
+    if recorder is None:
+        return
+    if phase.pid != os.getpid():
+        return
+    time_ns, mono = recorder.clock.now()
+    report = clean_attributes({"done": done, "total": total, "message": masked(message)})
+    if phase.progress_ns is not None and mono - phase.progress_ns < _PROGRESS_NS:
+        phase.progress_held = report
+        return
+    _write_progress(phase, report, time_ns, mono)
+
+
+def _write_progress(phase: Phase, report: dict[str, Any], time_ns: int, mono: int) -> None:
+    phase.progress_ns, phase.progress_held = mono, None
+    body = identity(phase)
+    body["start"] = phase.start_ns
+    body["payload"] = {**body.get("payload", {}), **report}
+    record(phase, "progress", time_ns, mono, body)
+
+
+def finish(phase: Phase, error: BaseException | None, at_ns: int | None = None) -> None:
+    """End a phase: find its verdict, hand a failure up, journal the end, tell the bus.
+
+    The end is the start plus what the monotonic clock counted, unless ``at_ns`` says when it was.
+    """
+    recorder = phase.recorder
+    if recorder is None or phase.ended:
+        return
+    if phase.pid != os.getpid():  # a forked child walks out of its parent's block: not its end
+        leave(phase)
+        return
+    _, mono = recorder.clock.now()
+    elapsed = mono - phase.start_mono if at_ns is None else at_ns - phase.start_ns
+    time_ns = phase.start_ns + max(elapsed, 0)
+    verdict = _verdict(phase, error)
+    if verdict.is_error and not verdict.error_type:
+        verdict = replace(verdict, error_type=semconv.ERROR_TYPE_OTHER)
+    _hand_up(phase, verdict, error)
+    if phase.progress_held is not None:
+        _write_progress(phase, phase.progress_held, time_ns, mono)
+    if recorder.lane == "sdk":
+        close_sdk_span(phase, verdict, time_ns)
+    body = end_body(phase, verdict)
+    phase.ended = True
+    if isinstance(phase.span, PhaseSpan):
+        phase.span.end_time = time_ns
+    record(phase, transition_of(verdict.outcome), time_ns, mono, body)
+    if recorder.journal is not None:
+        recorder.journal.phase_closed()
+    if recorder.open_runs.pop(id(phase), None) is not None:
+        environment.publish(recorder)
+    leave(phase)
+    if recorder.on_end is not None:
+        recorder.on_end(phase.span)
+
+
+def _verdict(phase: Phase, error: BaseException | None) -> Verdict:
+    """Weigh the mark, the exception and what inner phases handed up (the table of FACE §2).
+
+    An exception outranks marks of peace; a mark of failure keeps its reason beside an exception.
+    """
+    marked = phase.verdict
+    if error is not None:
+        left = of_exception(error)
+        if left.outcome is not Outcome.SUCCESS:
+            _note_exception(phase, error, left)
+            if marked is None or not marked.is_error:
+                return replace(left, reason=masked(left.reason))
+            return replace(
+                marked, reason=marked.reason or masked(left.reason), error_type=marked.error_type or left.error_type
+            )
+    if marked is not None:
+        return marked
+    status = getattr(phase.span, "status", None)
+    if isinstance(status, Status) and status.status_code is StatusCode.ERROR:
+        return Verdict(Outcome.FAILURE, masked(clean_text(status.description or "", MAX_REASON)))
+    if phase.handed:
+        name, inner = next(iter(phase.handed.items()))
+        return replace(inner, reason=f"{name}: {inner.reason}" if inner.reason else name, handed=True)
+    return SUCCESS
+
+
+def _note_exception(phase: Phase, error: BaseException, verdict: Verdict) -> None:
+    """Record the exception where it was first seen; enclosing phases only carry the verdict."""
+    if verdict.is_error and phase.seen_exception != id(error):
+        phase.span.record_exception(error)
+    if phase.outer is not None:
+        phase.outer.seen_exception = id(error)
+
+
+def _hand_up(phase: Phase, verdict: Verdict, error: BaseException | None) -> None:
+    """Hand a mark of failure up; exceptions travel by themselves; a good retry takes it back."""
+    spec, outer = phase.spec, phase.outer
+    if outer is None or outer.ended:
+        return
+    if verdict.is_error and error is None and not spec.allow_failure:
+        outer.handed[spec.name] = verdict
+    elif verdict.outcome is Outcome.SUCCESS and spec.attempt > 1:
+        outer.handed.pop(spec.name, None)

@@ -1,0 +1,70 @@
+"""Where a phase belongs: its parent, its run, and whether its trace is exported."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+from opentelemetry.trace import SpanContext
+
+from otel_workflow.instrumentation.context import span_context
+from otel_workflow.instrumentation.phases import Phase
+from otel_workflow.values import clean_text
+
+if TYPE_CHECKING:
+    from otel_workflow.instrumentation.recorder import Recorder
+    from otel_workflow.instrumentation.spec import Spec
+
+__all__ = ("find_parent", "is_sampled", "name_run")
+
+
+def find_parent(
+    spec: Spec, recorder: Recorder, outer: Phase | None, span: Any
+) -> tuple[SpanContext | None, Phase | None, bool]:
+    """Return (parent context, enclosing phase of ours, whether it was only inferred)."""
+    if isinstance(spec.parent, Phase):
+        return span_context(spec.parent.span), (spec.parent if spec.parent.span_id else None), False
+    if isinstance(spec.parent, SpanContext):
+        return (spec.parent if spec.parent.is_valid else None), None, False
+    context = span_context(span)
+    if context is not None:
+        same_trace = outer is not None and outer.trace_id == f"{context.trace_id:032x}"
+        return context, (outer if same_trace else None), False
+    if not spec.is_run and len(recorder.open_runs) == 1:
+        run = next(iter(recorder.open_runs.values()))
+        return span_context(run.span), run, True
+    return recorder.environment_parent, None, False
+
+
+def name_run(phase: Phase, recorder: Recorder, parent: SpanContext | None) -> None:
+    """Give the phase its run: the enclosing one's, or that of the environment, or its own."""
+    spec, outer = phase.spec, phase.outer
+    if outer is not None:
+        phase.run_id, phase.workflow_name, phase.nested = outer.run_id, outer.workflow_name, True
+        return
+    phase.nested = parent is not None and recorder.environment_nested
+    if phase.nested:
+        phase.workflow_name = os.environ.get("OW_WORKFLOW", "")
+    elif spec.is_run:
+        phase.workflow_name = clean_text(spec.name, 256)
+    phase.run_id = clean_text(spec.run_id, 256) if spec.run_id and not phase.nested else phase.trace_id
+    if recorder.first_run is not None:
+        recorder.first_run(phase.workflow_name or spec.name)
+
+
+def is_sampled(
+    recorder: Recorder,
+    parent: SpanContext | None,
+    outer: Phase | None,
+    trace_id: int,
+    name: str,
+    attributes: dict[str, Any],
+) -> bool:
+    """Ask the sampler once per root; below it the flag is inherited. It decides export only."""
+    if recorder.lane == "off":
+        return False
+    if outer is not None:
+        return outer.span.get_span_context().trace_flags.sampled
+    if recorder.sampler is not None:
+        return recorder.sampler(parent, trace_id, name, attributes)
+    return True if parent is None else parent.trace_flags.sampled

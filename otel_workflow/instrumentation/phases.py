@@ -1,0 +1,163 @@
+"""What user code holds inside a phase: marks, progress, and the way to children elsewhere."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from opentelemetry import trace
+from opentelemetry.context import Context
+
+from otel_workflow.events import Outcome
+from otel_workflow.guard import guarded, text_of
+from otel_workflow.instrumentation.environment import describe
+from otel_workflow.instrumentation.spec import Spec
+from otel_workflow.instrumentation.verdict import MAX_REASON, Verdict
+from otel_workflow.masking import masked
+from otel_workflow.values import clean_text
+
+if TYPE_CHECKING:
+    from opentelemetry.trace import Span
+    from opentelemetry.util.types import AttributeValue
+
+    from otel_workflow.instrumentation.recorder import Recorder
+
+__all__ = ("INERT", "INERT_RUN", "Phase", "Workflow")
+
+_EMPTY = Context()
+
+
+class Phase:
+    """A unit of work that is open now, or was; never None, and inert when telemetry is off.
+
+    ``fail``, ``error``, ``skip`` and ``cancel`` mark: they never raise and never leave the block.
+    The last mark wins; an exception that leaves the block outranks skip, cancel and success.
+    Ids are lower-case hex, empty when inert.
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "ended",
+        "ending",
+        "handed",
+        "inferred",
+        "nested",
+        "outer",
+        "pid",
+        "previous",
+        "progress_held",
+        "progress_ns",
+        "recorder",
+        "reporter",
+        "run_id",
+        "seen_exception",
+        "sequence",
+        "span",
+        "span_id",
+        "spec",
+        "start_mono",
+        "start_ns",
+        "task",
+        "trace_id",
+        "verdict",
+        "workflow_name",
+    )
+
+    def __init__(self, spec: Spec, recorder: Recorder | None, span: Span, previous: Context) -> None:
+        self.spec = spec
+        self.recorder = recorder
+        self.span: Span = span
+        self.previous = previous
+        self.trace_id = self.span_id = self.run_id = self.workflow_name = ""
+        self.outer: Phase | None = None
+        self.reporter: Callable[[Phase, float, float | None, str], None] | None = None
+        self.nested = self.inferred = False
+        self.ended = recorder is None
+        self.verdict: Verdict | None = None
+        self.handed: dict[str, Verdict] = {}
+        self.seen_exception = 0
+        self.start_ns = self.start_mono = self.sequence = 0
+        self.progress_ns: int | None = None
+        self.ending: dict[str, Any] | None = None
+        self.progress_held: dict[str, Any] | None = None
+        self.pid = self.task = 0
+
+    @property
+    def name(self) -> str:
+        """The name it was opened with; empty when inert."""
+        return self.spec.name
+
+    def set_attribute(self, key: str, value: AttributeValue) -> None:
+        """Set an attribute of the phase's span; any value is taken, none raises."""
+        self.span.set_attribute(key, value)
+
+    def progress(self, done: float, total: float | None = None, message: str = "") -> None:
+        """Say how far it is; journalled at once, at most ten times a second, the last kept."""
+        if self.reporter is not None and not self.ended:
+            guarded(None, self.reporter, self, done, total, message)
+
+    def fail(self, reason: str = "", *, error_type: str | None = None) -> None:
+        """Mark that the work failed, without an exception."""
+        self._mark(Outcome.FAILURE, reason, error_type)
+
+    def error(self, reason: str = "", *, error_type: str | None = None) -> None:
+        """Mark that the system failed the work: a lost machine, a full disk."""
+        self._mark(Outcome.ERROR, reason, error_type)
+
+    def skip(self, reason: str = "") -> None:
+        """Mark that it decided not to run."""
+        self._mark(Outcome.SKIP, reason, None)
+
+    def cancel(self, reason: str = "") -> None:
+        """Mark that somebody asked for it to stop."""
+        self._mark(Outcome.CANCELLATION, reason, None)
+
+    def _mark(self, outcome: Outcome, reason: str, error_type: str | None) -> None:
+        if self.recorder is not None and not self.ended:
+            text = masked(clean_text(text_of(reason), MAX_REASON))
+            kind = clean_text(text_of(error_type), 256) if error_type else None
+            self.verdict = Verdict(outcome, text, kind)
+
+    def child_env(self, env: Mapping[str, str] | None = None) -> dict[str, str]:
+        """Return a copy of an environment (default: this process's) in which a child finds us.
+
+        It gains TRACEPARENT, OW_JOURNAL and OW_WORKFLOW; nothing else is changed.
+        """
+        made = dict(os.environ if env is None else env)
+        if self.recorder is not None:
+            ours: dict[str, str] = {}
+            made.update(guarded(ours, self.environment))
+        return made
+
+    def environment(self) -> dict[str, str]:
+        """Return the variables that make a child process a child of this phase."""
+        directory = getattr(self.recorder and self.recorder.journal, "directory", None)
+        return describe(self.span.get_span_context(), self.workflow_name, directory)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle as the span context: in another process it serves as ``parent=``."""
+        context = self.span.get_span_context()
+        return _remote, (context.trace_id, context.span_id, int(context.trace_flags))
+
+
+def _remote(trace_id: int, span_id: int, flags: int) -> trace.SpanContext:
+    return trace.SpanContext(trace_id, span_id, True, trace.TraceFlags(flags))
+
+
+class Workflow(Phase):
+    """A run: the outermost phase, with a link to where its trace can be seen."""
+
+    __slots__ = ()
+
+    @property
+    def url(self) -> str | None:
+        """The address of its trace, from ``OW_TRACE_URL``; None when that is not set."""
+        template = self.recorder.trace_url if self.recorder else None
+        if not template:
+            return None
+        return template.replace("{trace_id}", self.trace_id).replace("{run_id}", self.run_id)
+
+
+INERT = Phase(Spec(""), None, trace.INVALID_SPAN, _EMPTY)
+INERT_RUN = Workflow(Spec(""), None, trace.INVALID_SPAN, _EMPTY)

@@ -1,0 +1,86 @@
+"""What ``phase(...)`` and ``workflow(...)`` return: a context manager and a decorator in one.
+
+Each entry and each call is a new phase, so one scope may serve many threads and tasks at once.
+Entering and leaving are synchronous even under ``async with``: an ``await`` on the way out would
+lose the end when the task is cancelled.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any, Generic, ParamSpec, TypeVar, cast
+
+from otel_workflow.guard import guarded
+from otel_workflow.instrumentation.context import current
+from otel_workflow.instrumentation.lifecycle import begin, finish
+from otel_workflow.instrumentation.phases import INERT, INERT_RUN, Phase
+from otel_workflow.instrumentation.recorder import active
+from otel_workflow.instrumentation.spec import Spec
+from otel_workflow.instrumentation.wrapping import wrap
+
+__all__ = ("Scope",)
+
+P = ParamSpec("P")
+R = TypeVar("R")
+S = TypeVar("S", bound=Phase, covariant=True)
+
+
+class Scope(Generic[S]):
+    """Opens a phase at entry, ends it at exit; as a decorator it does so around every call."""
+
+    __slots__ = ("_open", "_spec")
+
+    def __init__(self, spec: Spec) -> None:
+        self._spec = spec
+        self._open: list[Phase] = []
+
+    def __enter__(self) -> S:
+        recorder = guarded(None, active)
+        inert = INERT_RUN if self._spec.is_run else INERT
+        if recorder is None:
+            return cast("S", inert)
+        opened: Phase = guarded(inert, begin, self._spec, recorder)
+        self._open.append(opened)
+        return cast("S", opened)
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        stack: TracebackType | None,
+        /,
+    ) -> None:
+        if self._open:
+            guarded(None, finish, self._innermost(), error)
+
+    def _innermost(self) -> Phase:
+        """The phase of this scope that encloses the caller; the newest one if none does."""
+        found = current()
+        while found is not None:
+            if found in self._open:
+                self._open.remove(found)
+                return cast("Phase", found)
+            found = found.outer
+        return self._open.pop()
+
+    async def __aenter__(self) -> S:
+        return self.__enter__()
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        stack: TracebackType | None,
+        /,
+    ) -> None:
+        self.__exit__(kind, error, stack)
+
+    def __call__(self, fn: Callable[P, R], /) -> Callable[P, R]:
+        """Decorate a function, coroutine, generator or async generator; it keeps its kind."""
+        spec = self._spec
+
+        def opening() -> Scope[Any]:
+            return Scope(spec)
+
+        return wrap(fn, opening)

@@ -1,0 +1,111 @@
+"""Makes the span of a phase, in either lane, and ends a foreign one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from opentelemetry.trace import (
+    NonRecordingSpan,
+    SpanContext,
+    SpanKind,
+    Status,
+    StatusCode,
+    TraceState,
+    set_span_in_context,
+)
+
+from otel_workflow import semconv
+from otel_workflow.instrumentation.parentage import is_sampled
+from otel_workflow.instrumentation.span import NO_STATE, PhaseSpan
+from otel_workflow.values import clean_attributes
+
+if TYPE_CHECKING:
+    from opentelemetry.context import Context
+
+    from otel_workflow.instrumentation.phases import Phase
+    from otel_workflow.instrumentation.recorder import Recorder
+    from otel_workflow.instrumentation.spec import Spec
+    from otel_workflow.instrumentation.verdict import Verdict
+
+__all__ = ("close_sdk_span", "make_span")
+
+
+def make_span(
+    spec: Spec,
+    recorder: Recorder,
+    parent: SpanContext | None,
+    outer: Phase | None,
+    previous: Context,
+    time_ns: int,
+) -> Any:
+    """Return the phase's span: ours, or the foreign provider's in the SDK lane."""
+    is_root_run = spec.is_run and outer is None and not (recorder.environment_nested and parent is not None)
+    kind = SpanKind.SERVER if is_root_run else SpanKind.INTERNAL
+    name = semconv.run_span_name(spec.action, spec.name) if is_root_run else spec.name
+    initial = clean_attributes(spec.attributes)
+    if recorder.lane == "sdk" and recorder.tracer is not None:
+        return _sdk_span(spec, recorder, parent, previous, name, kind, initial)
+    trace_id = parent.trace_id if parent is not None else recorder.ids.trace_id()
+    state = parent.trace_state if parent is not None and parent.trace_state else NO_STATE
+    sampled = is_sampled(recorder, parent, outer, trace_id, name, initial)
+    made = PhaseSpan(
+        name,
+        trace_id,
+        recorder.ids.span_id(),
+        parent,
+        time_ns,
+        recorder.clock,
+        sampled=sampled,
+        kind=kind,
+        state=state if isinstance(state, TraceState) else NO_STATE,
+        initial=initial,
+    )
+    made.resource = recorder.resource
+    for link in spec.links:
+        made.add_link(link.context, link.attributes)
+    return made
+
+
+def _sdk_span(
+    spec: Spec,
+    recorder: Recorder,
+    parent: SpanContext | None,
+    previous: Context,
+    name: str,
+    kind: SpanKind,
+    initial: dict[str, Any],
+) -> Any:
+    """Let the foreign provider make the span; what stands on ours from the end stands on it too."""
+    context = previous if parent is None else set_span_in_context(NonRecordingSpan(parent), previous)
+    tracer: Any = recorder.tracer
+    return tracer.start_span(name, context, kind, {**initial}, tuple(spec.links))
+
+
+def close_sdk_span(phase: Phase, verdict: Verdict, time_ns: int) -> None:
+    """Put on a foreign SDK's span what the bridge would put on ours, and end it."""
+    spec, span = phase.spec, phase.span
+    is_run = spec.is_run and not phase.nested
+    if is_run:
+        span.set_attributes(semconv.run_attributes(phase.workflow_name, phase.run_id, spec.action))
+    else:
+        span.set_attributes(
+            semconv.task_attributes(spec.name, phase.span_id, spec.task_type, spec.attempt, spec.detail)
+        )
+    span.set_attributes(
+        semconv.end_attributes(
+            verdict.outcome, is_run=is_run, reason=verdict.reason, error_type=verdict.error_type
+        )
+    )
+    subject = "workflow" if spec.is_run and spec.subject == "phase" else spec.subject
+    span.add_event(
+        *semconv.lifecycle_event(
+            subject,
+            verdict.outcome,
+            duration_ns=time_ns - phase.start_ns,
+            reason=verdict.reason,
+            error_type=verdict.error_type,
+        )
+    )
+    if verdict.is_error:
+        span.set_status(Status(StatusCode.ERROR, verdict.reason or None))
+    span.end()
