@@ -1,0 +1,328 @@
+"""OTLP over HTTP: one request with a deadline for everything.
+
+::
+
+    destination = Destination.from_environ(os.environ)
+    client = OtlpHttpClient(destination)
+    answer = client.send(body, deadline=time.monotonic() + 2.0)
+
+Every wait, be it for a name, a connection, a handshake, a slow sender or a slow reader, ends at
+the deadline, and no trouble on the way raises: it is an ``Answer``. ``http.client`` (and the
+``ssl`` it brings) is loaded with the first connection, not with this module.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import socket
+import threading
+import time
+import zlib
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from queue import Empty, SimpleQueue
+from typing import TYPE_CHECKING, Any
+from urllib.parse import SplitResult, urlsplit
+
+from otel_workflow.bridge.answer import PROTOBUF, Answer, interpret
+from otel_workflow.bridge.destination import Destination, basic
+from otel_workflow.bridge.shown import one_line
+
+if TYPE_CHECKING:
+    import ssl
+    from http.client import HTTPConnection, HTTPResponse
+
+__all__ = ("MAX_ANSWER", "OtlpHttpClient")
+
+MAX_ANSWER = 4 << 20
+"""How many bytes of an answer are read, before and after decompression."""
+
+_COMPRESS_FROM = 1024  # bytes; below that gzip saves less than a packet
+_CHUNK = 65536
+_OURS = frozenset({"connection", "content-encoding", "content-length", "content-type", "host", "transfer-encoding"})
+
+_Addresses = Sequence[tuple[Any, ...]]  # as getaddrinfo returns them
+
+
+class _Wire:
+    """A socket in the shape ``http.client`` asks for, whose every step ends at one deadline."""
+
+    def __init__(self, sock: socket.socket, deadline: float) -> None:
+        self.sock = sock
+        self.deadline = deadline
+
+    def arm(self) -> None:
+        self.sock.settimeout(_left(self.deadline))
+
+    def sendall(self, data: bytes) -> None:
+        rest = memoryview(data)
+        while rest:
+            self.arm()
+            rest = rest[self.sock.send(rest[:_CHUNK]) :]
+
+    def makefile(self, mode: str) -> io.BufferedReader:
+        return io.BufferedReader(_WireReader(self))  # the socket stays open until this is closed too
+
+    def close(self) -> None:
+        self.sock.close()
+
+
+class _WireReader(io.RawIOBase):
+    def __init__(self, wire: _Wire) -> None:
+        self._wire = wire
+        self._raw = wire.sock.makefile("rb", buffering=0)
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int | None:
+        self._wire.arm()
+        return self._raw.readinto(buffer)
+
+    def close(self) -> None:
+        self._raw.close()
+        super().close()
+
+
+class OtlpHttpClient:
+    """One kept-alive connection to a destination; not for several threads at once.
+
+    After a fork the child opens its own connection. ``OTEL_EXPORTER_OTLP_TIMEOUT`` may shorten a
+    deadline, never lengthen it.
+    """
+
+    def __init__(self, destination: Destination) -> None:
+        self._destination = destination
+        self._url = urlsplit(destination.url)
+        self._proxy = urlsplit(destination.proxy) if destination.proxy else None
+        self._connection: HTTPConnection | None = None
+        self._wire: _Wire | None = None
+        self._addresses: _Addresses = ()
+        self._context: ssl.SSLContext | None = None
+        self._pid = os.getpid()
+        self._headers = self._constant_headers()
+
+    def connect(self, deadline: float) -> bool:
+        """Open the connection ahead of the first request; False if that did not work by then."""
+        from http.client import HTTPException
+
+        with suppress(OSError, HTTPException):
+            self._connected(deadline)
+            return True
+        self.close()
+        return False
+
+    def send(self, body: bytes, *, deadline: float) -> Answer:
+        """Post one request and return what became of it, by ``deadline`` (``time.monotonic``) at the latest."""
+        from http.client import HTTPException
+
+        deadline = min(deadline, time.monotonic() + self._destination.timeout)
+        try:
+            response = self._post(body, deadline)
+            answer = _read_answer(response)
+        except (OSError, HTTPException) as error:
+            self.close()
+            return Answer("unreachable", message=_reason(error))
+        if response.will_close or not response.isclosed():  # an unread rest would be taken for the next answer
+            response.close()
+            self.close()
+        return answer
+
+    def close(self) -> None:
+        """Close the connection; the next ``send`` opens another."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
+
+    def _constant_headers(self) -> dict[str, str | bytes]:
+        headers: dict[str, str | bytes] = {"user-agent": "otel-workflow"}
+        if self._url.username is not None:
+            headers["authorization"] = basic(self._url)
+        for name, value in self._destination.headers:
+            if name not in _OURS:  # those that frame the request
+                headers[name] = value.encode()
+        headers["host"] = self._url.netloc.rpartition("@")[2]
+        headers["content-type"] = PROTOBUF
+        if self._proxy and self._url.scheme == "http" and self._proxy.username is not None:
+            headers["proxy-authorization"] = basic(self._proxy)
+        return headers
+
+    def _post(self, body: bytes, deadline: float) -> HTTPResponse:
+        headers = self._headers
+        if self._destination.compression == "gzip" and len(body) > _COMPRESS_FROM:
+            body = zlib.compress(body, 1, wbits=31)  # level 1: level 9 takes six times as long for 14 % less
+            headers = {**headers, "content-encoding": "gzip"}
+        reused = self._connection is not None
+        try:
+            return self._request(body, headers, deadline)
+        except OSError as error:
+            if not reused or isinstance(error, TimeoutError):
+                raise
+            # A kept-alive connection that the server had closed meanwhile: that says nothing yet.
+            self.close()
+            return self._request(body, headers, deadline)
+
+    def _request(self, body: bytes, headers: Mapping[str, str | bytes], deadline: float) -> HTTPResponse:
+        connection = self._connected(deadline)
+        path = (self._url.path or "/") + (f"?{self._url.query}" if self._url.query else "")
+        if self._proxy and self._url.scheme == "http":
+            path = f"http://{self._url.netloc.rpartition('@')[2]}{path}"
+        # A server may answer (413) before it has read everything, and close.
+        with suppress(BrokenPipeError, ConnectionResetError):
+            connection.request("POST", path, body, headers)
+        return connection.getresponse()
+
+    def _connected(self, deadline: float) -> HTTPConnection:
+        from http.client import HTTPConnection
+
+        if self._pid != os.getpid():  # forked: the connection is the parent's, here is only a copy of it
+            self.close()
+            self._pid = os.getpid()
+        if self._connection is None or self._wire is None:
+            self._wire = self._open(deadline)
+            self._connection = HTTPConnection(self._url.hostname or "", self._url.port or 80)
+            self._connection.auto_open = 0  # it would open one without a deadline
+            self._connection.sock = self._wire
+        self._wire.deadline = deadline
+        return self._connection
+
+    def _open(self, deadline: float) -> _Wire:
+        gate = self._proxy or self._url
+        sock = self._dial(gate.hostname or "", gate.port or (443 if gate.scheme == "https" else 80), deadline)
+        wire = _Wire(sock, deadline)
+        try:
+            if self._url.scheme == "https":
+                if self._proxy:
+                    _open_tunnel(wire, self._url, self._proxy)
+                wire.arm()
+                wire.sock = self._tls().wrap_socket(sock, server_hostname=self._url.hostname)
+        except BaseException:
+            wire.close()
+            raise
+        return wire
+
+    def _dial(self, host: str, port: int, deadline: float) -> socket.socket:
+        self._addresses = _look_up(host, port, deadline, self._addresses)
+        failure: OSError = OSError("no address")
+        for place, (family, kind, protocol, _, address) in enumerate(self._addresses):
+            sock = socket.socket(family, kind, protocol)
+            try:
+                # One dead address of several must not use up the time of all.
+                sock.settimeout(_left(deadline) / (len(self._addresses) - place))
+                sock.connect(address)
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            except OSError as error:
+                sock.close()
+                failure = error
+            else:
+                return sock
+        raise failure
+
+    def _tls(self) -> ssl.SSLContext:
+        if self._context is None:
+            import ssl
+
+            destination = self._destination
+            try:
+                context = ssl.create_default_context(cafile=destination.certificate)
+                context.minimum_version = ssl.TLSVersion.TLSv1_2
+                if destination.client_certificate:
+                    # An encrypted key would ask the terminal for its password.
+                    context.load_cert_chain(destination.client_certificate, destination.client_key, password=lambda: "")
+            except OSError as error:
+                raise OSError(f"the certificate files cannot be used: {error.strerror or error}") from error
+            self._context = context
+        return self._context
+
+
+def _left(deadline: float) -> float:
+    left = deadline - time.monotonic()
+    if left <= 0:
+        raise TimeoutError("the deadline has passed")
+    return min(left, 86400.0)  # a socket takes no infinity
+
+
+def _look_up(host: str, port: int, deadline: float, known: _Addresses) -> _Addresses:
+    # A resolver cannot be given a deadline and may take 10 s, so it is asked in a thread of its own.
+    try:
+        return socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
+    except socket.gaierror:
+        found: SimpleQueue[_Addresses | OSError] = SimpleQueue()
+
+    def ask() -> None:
+        try:
+            found.put(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
+        except OSError as error:
+            found.put(error)
+
+    try:
+        threading.Thread(target=ask, name="otel-workflow-resolver", daemon=True).start()
+        answer = found.get(timeout=_left(deadline))
+    except (RuntimeError, Empty):  # no thread can be started while the interpreter ends; or no answer
+        answer = known or TimeoutError("the name was not resolved in time")
+    if isinstance(answer, OSError):
+        raise answer
+    return answer
+
+
+def _open_tunnel(wire: _Wire, url: SplitResult, proxy: SplitResult) -> None:
+    from http.client import HTTPResponse
+
+    authority = url.netloc.rpartition("@")[2] + ("" if url.port else ":443")
+    request = f"CONNECT {authority} HTTP/1.1\r\nHost: {authority}\r\n"
+    if proxy.username is not None:
+        request += f"Proxy-Authorization: {basic(proxy)}\r\n"
+    wire.sendall(f"{request}\r\n".encode())
+    with HTTPResponse(wire, method="CONNECT") as response:  # type: ignore[arg-type]
+        response.begin()
+        if not 200 <= response.status < 300:
+            raise OSError(f"the proxy answered {response.status}")
+
+
+def _read_answer(response: HTTPResponse) -> Answer:
+    from http.client import HTTPException
+
+    try:
+        body = _read_body(response)
+    except (OSError, HTTPException):
+        if 200 <= response.status < 300:
+            raise
+        body = None  # the status has said it all
+    return interpret(response.status, dict(response.headers.items()), body)
+
+
+def _read_body(response: HTTPResponse) -> bytes | None:
+    from http.client import IncompleteRead
+
+    chunks, size = [], 0
+    while chunk := response.read(_CHUNK):
+        chunks.append(chunk)
+        size += len(chunk)
+        if size > MAX_ANSWER:
+            return None
+    if response.length:
+        raise IncompleteRead(b"", response.length)
+    body = b"".join(chunks)
+    encoding = (response.headers.get("Content-Encoding") or "identity").strip().lower()
+    if encoding == "gzip" and body:
+        try:
+            body = zlib.decompressobj(wbits=31).decompress(body, MAX_ANSWER + 1)
+        except zlib.error:
+            return None
+    return body if len(body) <= MAX_ANSWER and encoding in ("identity", "gzip") else None
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, TimeoutError):
+        return "no answer before the deadline"
+    if isinstance(error, socket.gaierror):
+        return "the host name is not known"
+    if isinstance(error, ConnectionRefusedError):
+        return "connection refused"
+    said = getattr(error, "verify_message", "")  # of a certificate that does not verify
+    if said:
+        return f"certificate: {one_line(said)}"
+    if isinstance(error, OSError):
+        return one_line(error.strerror or str(error)) or type(error).__name__
+    return f"broken HTTP: {one_line(str(error)) or type(error).__name__}"

@@ -1,0 +1,95 @@
+"""The two kinds of source a pump reads: a segment of a directory, and a journal in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from otel_workflow.journal import (
+    JournalReader,
+    MemoryJournal,
+    Record,
+    Segment,
+    evidence_ns,
+    is_alive,
+)
+
+__all__ = ("MemorySource", "SegmentSource", "sources_of")
+
+
+class SegmentSource:
+    """A segment, read as its file grows."""
+
+    def __init__(self, segment: Segment) -> None:
+        self.segment = segment
+        self.name = segment.path.name
+        self.owner = segment.owner
+        self.header: dict[str, Any] = segment.header
+
+    def read(self) -> Iterator[Record]:
+        """Yield the records that came since the last call."""
+        return self.segment.read()
+
+    def is_alive(self) -> bool:
+        """True unless the segment's process is proven to be gone.
+
+        A sealed segment proves nothing, though nobody holds its lock: its owner wrote on in another.
+        """
+        return self.segment.ended == "sealed" or is_alive(self.segment)
+
+    def evidence_ns(self) -> int:
+        """Return when the segment's process last showed life."""
+        return evidence_ns(self.segment)
+
+    def note(self, time_ns: int) -> None:
+        """Remember the time of the newest record."""
+        self.segment.last_ns = max(self.segment.last_ns, time_ns)
+
+
+class MemorySource:
+    """The journal of this process, in memory; its owner is alive for as long as anybody can ask."""
+
+    def __init__(self, journal: MemoryJournal) -> None:
+        self.journal = journal
+        self.name = self.owner = str(journal.header["owner"])
+        self.header: dict[str, Any] = journal.header
+        self.closed = False
+        self._position = 0
+        self._last = 0
+
+    def read(self) -> Iterator[Record]:
+        """Yield the records that came since the last call."""
+        for record in self.journal.read(self._position):
+            self._position = record.end
+            yield record
+
+    def is_alive(self) -> bool:
+        """True until the process says that it ends."""
+        return not self.closed
+
+    def evidence_ns(self) -> int:
+        """Return the time of the newest record."""
+        return self._last
+
+    def note(self, time_ns: int) -> None:
+        """Remember the time of the newest record."""
+        self._last = max(self._last, time_ns)
+
+
+def sources_of(
+    reader: JournalReader, known: dict[str, SegmentSource], destination: str | None = None
+) -> list[SegmentSource]:
+    """Return the directory's segments as sources, each one the same object at every call.
+
+    With a destination key, segments that were recorded for another destination are left out.
+    """
+    found = []
+    for segment in reader.segments():
+        key = segment.header.get("destination") or destination
+        if destination is not None and key != destination:
+            continue
+        source = known.get(segment.path.name)
+        if source is None:
+            source = known[segment.path.name] = SegmentSource(segment)
+        found.append(source)
+    return found

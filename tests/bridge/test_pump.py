@@ -1,0 +1,176 @@
+"""What becomes final waits once, as bytes, and is remembered through restarts."""
+
+import pytest
+
+from otel_workflow.bridge.pump import Pump
+from otel_workflow.bridge.sources import MemorySource
+from otel_workflow.events import TRANSITIONS
+from otel_workflow.journal import EVENT, MemoryJournal
+from otel_workflow.journal.record import IS_RUN, MAKER_SDK, SAMPLED, encode_event
+
+TRACE, NO_PARENT = b"t" * 16, b"\0" * 8
+SECOND = 1_000_000_000
+
+
+def journal() -> MemoryJournal:
+    """Return an empty journal of a process named by its service."""
+    return MemoryJournal(lambda: {"version": 1, "resource": {"service.name": "s"}, "scope": {}})
+
+
+def say(
+    into: MemoryJournal, transition: str, span: bytes, second: float, *, flags: int = SAMPLED, **body: object
+) -> None:
+    """Write one event record."""
+    time_ns = int(second * SECOND)
+    said = {"name": span.decode()[:1], "start": 0, **body}
+    number = TRANSITIONS.index(transition)
+    into.write(EVENT, encode_event(number, flags, TRACE, span, NO_PARENT, time_ns, time_ns, said))
+
+
+@pytest.fixture
+def pump() -> Pump:
+    """A pump at whose place it is the twentieth second."""
+    return Pump(now=lambda: 20 * SECOND)
+
+
+def test_a_phase_waits_when_it_has_ended(pump: Pump) -> None:
+    """An open one does not."""
+    made = journal()
+    source = MemorySource(made)
+    say(made, "started", b"aaaaaaaa", 1)
+    assert (1, 0) == (pump.read([source]), len(pump.waiting))
+    say(made, "completed", b"aaaaaaaa", 2, outcome="success")
+    assert (1, 1) == (pump.read([source]), len(pump.waiting))
+
+
+def test_an_ended_phase_is_forgotten_but_for_its_bytes(pump: Pump) -> None:
+    """What waits, waits as bytes."""
+    made = journal()
+    say(made, "started", b"aaaaaaaa", 1)
+    say(made, "completed", b"aaaaaaaa", 2, outcome="success")
+    pump.read([MemorySource(made)])
+    assert ({}, bytes) == (pump.store.phases, type(pump.waiting[0].span))
+
+
+def test_what_was_acknowledged_is_not_sent_after_a_restart(pump: Pump) -> None:
+    """A second pump with the first one's cursor queues only what is new."""
+    made = journal()
+    say(made, "completed", b"aaaaaaaa", 2, outcome="success")
+    pump.read([MemorySource(made)])
+    pump.settled(pump.batch(1 << 20, 100))
+    say(made, "completed", b"bbbbbbbb", 3, outcome="success")
+    second = Pump(now=pump.now, acknowledged=dict(pump.acknowledged))
+    second.read([MemorySource(made)])
+    assert 1 == len(second.waiting)
+
+
+def test_a_span_that_a_foreign_sdk_made_is_not_sent_twice(pump: Pump) -> None:
+    """The SDK lane's spans are the SDK's, as long as they end."""
+    made = journal()
+    say(made, "completed", b"aaaaaaaa", 2, flags=SAMPLED | MAKER_SDK, outcome="success")
+    pump.read([MemorySource(made)])
+    assert 0 == len(pump.waiting)
+
+
+def test_a_foreign_sdks_span_is_sent_when_its_owner_died(pump: Pump) -> None:
+    """Nobody else knows of it any more."""
+    made = journal()
+    source = MemorySource(made)
+    say(made, "started", b"aaaaaaaa", 2, flags=SAMPLED | MAKER_SDK)
+    source.closed = True
+    pump.read([source])
+    assert 1 == len(pump.waiting)
+
+
+def test_what_the_sampler_dropped_is_journalled_and_not_sent(pump: Pump) -> None:
+    """Sampling decides export only."""
+    made = journal()
+    say(made, "completed", b"aaaaaaaa", 2, flags=0, outcome="success")
+    pump.read([MemorySource(made)])
+    assert (1, 0) == (made.written, len(pump.waiting))
+
+
+def test_an_interrupted_phase_waits_for_its_runs_verdict(pump: Pump) -> None:
+    """It is held while the root lives and the grace lasts; ``force`` sends it at once."""
+    alive, dead = journal(), journal()
+    first, second = MemorySource(alive), MemorySource(dead)
+    first.name = first.owner = "root's"
+    second.name = second.owner = "worker's"
+    say(alive, "started", b"rrrrrrrr", 12, flags=SAMPLED | IS_RUN, start=12 * SECOND)
+    say(dead, "started", b"aaaaaaaa", 13, start=13 * SECOND)
+    second.closed = True
+    pump.read([first, second])
+    assert (0, True) == (len(pump.waiting), pump.store.phases[(TRACE.hex(), b"aaaaaaaa".hex())].interrupted)
+    pump.read([first, second], force=True)
+    assert 1 == len(pump.waiting)
+
+
+def test_an_interrupted_phase_is_sent_when_its_run_has_ended(pump: Pump) -> None:
+    """Then nobody can say more about it."""
+    alive, dead = journal(), journal()
+    first, second = MemorySource(alive), MemorySource(dead)
+    first.name = first.owner = "root's"
+    second.name = second.owner = "worker's"
+    say(alive, "started", b"rrrrrrrr", 12, flags=SAMPLED | IS_RUN, start=12 * SECOND)
+    say(dead, "started", b"aaaaaaaa", 13, start=13 * SECOND)
+    second.closed = True
+    pump.read([first, second])
+    say(alive, "completed", b"rrrrrrrr", 14, flags=SAMPLED | IS_RUN, start=12 * SECOND, outcome="success")
+    pump.read([first, second])
+    assert 2 == len(pump.waiting)
+
+
+def test_an_id_sent_as_interrupted_is_never_sent_in_another_version(pump: Pump) -> None:
+    """A real end that arrives later is counted, not sent."""
+    made = journal()
+    source = MemorySource(made)
+    say(made, "started", b"aaaaaaaa", 2)
+    source.closed = True
+    pump.read([source])
+    pump.settled(pump.batch(1 << 20, 100))
+    source.closed = False
+    say(made, "completed", b"aaaaaaaa", 3, outcome="success")
+    pump.read([source])
+    assert (0, 1) == (len(pump.waiting), pump.late_verdicts)
+
+
+@pytest.mark.parametrize(("start", "markers"), [(8, 1), (9.5, 0)])
+def test_a_run_that_lasts_ten_seconds_can_be_found_while_it_runs(pump: Pump, start: float, markers: int) -> None:
+    """Its marker is sent one second after that, while its root is still open."""
+    made = journal()
+    say(made, "started", b"rrrrrrrr", start, flags=SAMPLED | IS_RUN, start=int(start * SECOND), workflow="w")
+    source = MemorySource(made)
+    pump.read([source])
+    pump.read([source])
+    assert markers == len(pump.waiting)
+
+
+@pytest.mark.parametrize(("end", "spans"), [(11.1, 2), (10.9, 1)])
+def test_an_ended_run_has_a_marker_by_the_same_rule(pump: Pump, end: float, spans: int) -> None:
+    """Whoever ships it, live or later, the same spans arrive."""
+    made = journal()
+    for transition, second in (("started", 1.0), ("completed", end)):
+        outcome = {"outcome": "success"} if transition == "completed" else {}
+        say(made, transition, b"rrrrrrrr", second, flags=SAMPLED | IS_RUN, start=SECOND, workflow="w", **outcome)
+    pump.read([MemorySource(made)])
+    assert spans == len(pump.waiting)
+
+
+def test_a_record_that_does_not_parse_costs_itself(pump: Pump) -> None:
+    """The next one is read."""
+    made = journal()
+    made.write(EVENT, b"nonsense")
+    say(made, "completed", b"aaaaaaaa", 2, outcome="success")
+    pump.read([MemorySource(made)])
+    assert (1, 1) == (pump.unparsed, len(pump.waiting))
+
+
+def test_every_batch_is_bounded_and_in_order(pump: Pump) -> None:
+    """Bytes and number both bound it; one span always fits."""
+    made = journal()
+    for number in range(5):
+        say(made, "completed", f"{number}aaaaaaa".encode(), 2, outcome="success")
+    pump.read([MemorySource(made)])
+    assert [2, 1, 5] == [len(pump.batch(1 << 20, 2)), len(pump.batch(1, 100)), len(pump.batch(1 << 20, 100))]
+
+
