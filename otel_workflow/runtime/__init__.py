@@ -1,0 +1,312 @@
+"""The composition root: the one place that sees both shores, upstream and downstream."""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import os
+import sys
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from opentelemetry import trace
+from opentelemetry.sdk.resources import Resource
+
+from otel_workflow import semconv
+from otel_workflow.bridge.destination import Destination
+from otel_workflow.bridge.directory import DirectoryShipper, count_waiting
+from otel_workflow.bridge.http import OtlpHttpClient
+from otel_workflow.bridge.in_memory import MemoryShipper
+from otel_workflow.bridge.processor import JournalSpanProcessor
+from otel_workflow.bus import WorkflowEventBus, get_bus
+from otel_workflow.errors import ConfigError
+from otel_workflow.guard import guarded
+from otel_workflow.instrumentation import environment
+from otel_workflow.instrumentation.published import Published
+from otel_workflow.instrumentation.recorder import (
+    Recorder,
+    install,
+    is_disabled,
+    uninstall,
+)
+from otel_workflow.journal import Journal, JournalWriter, MemoryJournal
+from otel_workflow.journal.place import find_place
+from otel_workflow.runtime.delivery import Delivery
+from otel_workflow.runtime.provider import WorkflowTracerProvider, sampler_of
+from otel_workflow.runtime.resource import is_unnamed, resource_of
+from otel_workflow.settings import Settings
+from otel_workflow.version import VERSION
+
+if TYPE_CHECKING:
+    from opentelemetry.trace import TracerProvider
+
+__all__ = ("Runtime", "configure", "configure_from_environment")
+
+_logger = logging.getLogger("otel_workflow")
+_EXIT_DEADLINE = 2.0
+
+
+class Runtime:
+    """What ``configure()`` put together; reconfiguring gives a new one and ends this one.
+
+    ``lane`` says who makes the spans; ``journal`` is the directory events are kept in, or None
+    when they are kept in memory.
+    """
+
+    def __init__(self, recorder: Recorder, settings: Settings, destination: Destination | None) -> None:
+        self._recorder = recorder
+        self._settings = settings
+        self._destination = destination
+        self._delivery: Delivery | None = None
+        self._provider: WorkflowTracerProvider | None = None
+        self._resource: Resource | None = None
+        self._closed = False
+
+    @property
+    def lane(self) -> Literal["native", "sdk", "off"]:
+        """Who makes a phase's span: the bridge, a foreign SDK, or nobody."""
+        return self._recorder.lane
+
+    @property
+    def journal(self) -> Path | None:
+        """The directory events are kept in."""
+        directory = getattr(self._recorder.journal, "directory", None)
+        return Path(directory) if directory else None
+
+    def flush(self, *, timeout: float = 5.0) -> bool:
+        """Wait until everything so far was acknowledged; False when that took longer (s)."""
+        return True if self._delivery is None else bool(guarded(False, self._delivery.flush, timeout))  # noqa: FBT003
+
+    def shutdown(self, *, timeout: float | None = None) -> bool:
+        """End the segment, deliver what can be delivered, and stop recording.
+
+        Waits at most ``timeout`` seconds (default: ``OW_DEADLINE`` or 2 s) and never more than
+        0.3 s without progress. True when nothing is left; called by itself at exit.
+        """
+        if self._closed:
+            return True
+        self._closed = True
+        atexit.unregister(self.shutdown)
+        uninstall(self._recorder)
+        self._recorder.bus.attach_sink(None)
+        if self._provider is not None and self._provider.recorder is self._recorder:
+            self._provider.recorder = None
+        if self._recorder.journal is not None:
+            self._recorder.journal.close()
+        if self._delivery is None:
+            return True
+        limit = timeout if timeout is not None else self._settings.deadline
+        done = self._delivery.finish(_EXIT_DEADLINE if limit is None else limit)
+        if not done:
+            guarded(None, self._say_what_waits)
+        guarded(None, self._delivery.line.release)
+        return done
+
+    def _say_what_waits(self) -> None:
+        if self._destination is None:
+            return
+        where = self._destination.display
+        if self.journal is None:
+            _logger.warning("otel-workflow: spans in memory were not delivered to %s and are lost", where)
+            return
+        count = count_waiting(self.journal, self._destination.key)
+        if count:
+            _logger.warning(
+                "otel-workflow: %d spans wait for %s; send them with: otel-workflow ship --journal %s",
+                count,
+                where,
+                self.journal,
+            )
+
+
+class _Installed:
+    """What belongs to the process: our one provider and the runtime in force."""
+
+    provider: WorkflowTracerProvider | None = None
+    runtime: Runtime | None = None
+    hooked = False
+
+
+def configure(
+    *,
+    service_name: str | None = None,
+    journal: str | os.PathLike[str] | None = None,
+    bus: WorkflowEventBus | None = None,
+    provider: TracerProvider | None = None,
+    ids: str | None = None,
+    trace_url: str | None = None,
+    deadline: float | None = None,
+    metrics: Literal["push"] | None = None,
+) -> Runtime:
+    """Start recording: journal on, spans made, delivery begun if an endpoint is set.
+
+    May be called again: the runtime before it is shut down and replaced. Raises ConfigError for
+    a setting that cannot be used (OW-101 a setting, OW-111 and following the OTLP endpoint,
+    OW-102 a directory given here that cannot be written).
+    """
+    if metrics is not None:
+        raise ConfigError(f"metrics={metrics!r} is not built yet", code="OW-103", hint="leave it out")
+    arguments = {"ids": ids, "trace_url": trace_url, "deadline": deadline}
+    settings = Settings.read(os.environ, arguments)
+    destination = Destination.from_environ(os.environ)
+    if _Installed.runtime is not None:
+        _Installed.runtime.shutdown()
+    chosen = bus or get_bus()
+    if is_disabled():
+        runtime = Runtime(Recorder("off", chosen), settings, None)
+        _Installed.runtime = runtime
+        return runtime
+    runtime = _assemble(service_name, journal, chosen, provider, settings, destination)
+    _Installed.runtime = runtime
+    atexit.register(runtime.shutdown)
+    _hook_forks()
+    return runtime
+
+
+def configure_from_environment() -> None:
+    """Configure because ``OW_JOURNAL`` is set; a wrong setting costs telemetry, never the program."""
+    try:
+        configure()
+    except ConfigError as error:
+        _logger.warning("otel-workflow does not record: %s", error)
+
+
+def _assemble(
+    service_name: str | None,
+    journal: str | os.PathLike[str] | None,
+    bus: WorkflowEventBus,
+    provider: TracerProvider | None,
+    settings: Settings,
+    destination: Destination | None,
+) -> Runtime:
+    environ = os.environ if journal is None else {**os.environ, "OW_JOURNAL": os.fspath(journal)}
+    resource = resource_of(os.environ, service_name)
+    naming = _Naming(resource)
+    header = partial(_header, naming, destination)
+    opened, directory = _open_journal(environ, header, settings)
+    recorder = Recorder("native", bus, opened, trace_url=settings.trace_url or None)
+    recorder.first_run = naming.first_run
+    recorder.resource = resource
+    parent = environment.parent_from(os.environ)
+    recorder.environment_parent = parent
+    recorder.environment_nested = bool(parent and environ.get("OW_JOURNAL") and os.environ.get("OW_WORKFLOW"))
+    runtime = Runtime(recorder, settings, destination)
+    _choose_lane(runtime, recorder, resource, provider)
+    if directory is not None:
+        _publish_directory(recorder, directory)
+    if destination is not None:
+        _deliver(runtime, recorder, opened, destination)
+    bus.attach_sink(Published(recorder))
+    install(recorder)
+    return runtime
+
+
+class _Naming:
+    """The service's name: given, or that of the first run, known when the segment is headed."""
+
+    def __init__(self, resource: Resource) -> None:
+        self.resource = resource
+
+    def first_run(self, workflow: str) -> None:
+        if is_unnamed(self.resource):
+            self.resource = self.resource.merge(Resource({"service.name": workflow}))
+
+
+def _header(naming: _Naming, destination: Destination | None) -> dict[str, Any]:
+    """What another process needs to build equal bytes, beside who we are."""
+    return {
+        "version": 1,
+        "resource": {key: value for key, value in naming.resource.attributes.items() if value is not None},
+        "resource_schema": naming.resource.schema_url,
+        "scope": {"name": semconv.SCOPE_NAME, "version": VERSION},
+        "destination": destination.key if destination is not None else "",
+    }
+
+
+def _open_journal(environ: Mapping[str, str], header: Any, settings: Settings) -> tuple[Journal, Path | None]:
+    if "_pytest" in sys.modules and not environ.get("OW_JOURNAL"):
+        return MemoryJournal(header), None
+    place, passed = find_place(environ, Path.cwd())
+    if place is None:
+        _logger.warning("otel-workflow keeps its journal in memory, where a kill loses it: %s", passed)
+        return MemoryJournal(header), None
+    return JournalWriter(str(place), header, sync=settings.journal_sync), place
+
+
+def _choose_lane(runtime: Runtime, recorder: Recorder, resource: Resource, provider: TracerProvider | None) -> None:
+    """Native, unless an SDK provider that is not ours is there or was given."""
+    current = provider if provider is not None else trace.get_tracer_provider()
+    foreign = not isinstance(current, WorkflowTracerProvider | trace.ProxyTracerProvider | trace.NoOpTracerProvider)
+    if foreign:
+        recorder.lane = "sdk"
+        recorder.tracer = current.get_tracer(semconv.SCOPE_NAME, VERSION, semconv.SCHEMA_URL)
+        _logger.info("otel-workflow takes the SDK lane: %s makes the spans", type(current).__name__)
+        return
+    ours = _Installed.provider
+    if ours is None:
+        processor = JournalSpanProcessor.into(_current_journal, resource)
+        ours = _Installed.provider = WorkflowTracerProvider(resource, processor)
+        trace.set_tracer_provider(ours)
+    ours.connect(recorder)
+    recorder.sampler = sampler_of(ours.sampler)
+    runtime._provider, runtime._resource = ours, resource  # noqa: SLF001
+
+
+def _current_journal() -> Journal | None:
+    recorder = _Installed.provider.recorder if _Installed.provider is not None else None
+    return recorder.journal if recorder is not None else None
+
+
+def _publish_directory(recorder: Recorder, directory: Path) -> None:
+    """Children find the journal by OW_JOURNAL, and the process's only run by TRACEPARENT."""
+    os.environ["OW_JOURNAL"] = str(directory)
+    names = ("TRACEPARENT", "TRACESTATE", "OW_WORKFLOW")
+    recorder.environment_before = {name: os.environ[name] for name in names if name in os.environ}
+    recorder.publishes_environment = recorder.lane == "native"
+
+
+def _deliver(runtime: Runtime, recorder: Recorder, journal: Journal, destination: Destination) -> None:
+    if isinstance(journal, MemoryJournal):
+        if "_pytest" in sys.modules:
+            return  # under somebody's tests nothing is shipped
+        runtime._delivery = Delivery(lambda: MemoryShipper(journal, OtlpHttpClient(destination)))  # noqa: SLF001
+    else:
+        directory = journal.directory
+        runtime._delivery = Delivery(  # noqa: SLF001
+            lambda: DirectoryShipper(directory, OtlpHttpClient(destination), destination.key)
+        )
+    recorder.wake = runtime._delivery.start  # noqa: SLF001
+
+
+def _hook_forks() -> None:
+    if _Installed.hooked:
+        return
+    _Installed.hooked = True
+    os.register_at_fork(
+        before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child
+    )
+
+
+def _running() -> Delivery | None:
+    runtime = _Installed.runtime
+    return runtime._delivery if runtime is not None and not runtime._closed else None  # noqa: SLF001
+
+
+def _before_fork() -> None:
+    delivery = _running()
+    if delivery is not None:
+        delivery.stop()
+
+
+def _after_fork_in_parent() -> None:
+    delivery = _running()
+    if delivery is not None:
+        delivery.resume()
+
+
+def _after_fork_in_child() -> None:
+    delivery = _running()
+    if delivery is not None:
+        delivery.after_fork_in_child()

@@ -1,0 +1,141 @@
+"""Delivery from inside the process: a thread that tails the journal and ships what is final.
+
+It starts at the first event, stops before a fork and comes back at the next event. At the end of
+the process it is waited for as long as answers arrive, and 0.3 s without one; what is left stays
+in the journal.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Protocol
+
+from otel_workflow.bridge.shipper import Shipper
+from otel_workflow.guard import guarded
+
+__all__ = ("PATIENCE", "Delivery", "Line")
+
+PATIENCE = 0.3
+"""Longest wait without progress, in seconds."""
+_SHORTEST, _LONGEST = 0.05, 1.0
+_SEND_TIMEOUT = 10.0
+
+
+class Line(Protocol):
+    """Something to ship from: a journal directory, or a journal in memory."""
+
+    shipper: Shipper
+
+    def acquire(self) -> bool:
+        """Return True when this process may ship."""
+        ...
+
+    def drain(self, timeout: float, *, force: bool = False) -> bool:
+        """Read and send; True when nothing waits any more."""
+        ...
+
+    def closing(self) -> None:
+        """The process is about to end."""
+        ...
+
+    def release(self) -> None:
+        """Let another process ship."""
+        ...
+
+
+class Delivery:
+    """The thread and the waiting for it; ``make`` opens the line, anew in a forked child."""
+
+    def __init__(self, make: Callable[[], Line]) -> None:
+        self._make = make
+        self._reset()
+
+    def _reset(self) -> None:
+        self.line = self._make()
+        self._thread: threading.Thread | None = None
+        self._wake, self._idle = threading.Event(), threading.Event()
+        self._turn = threading.Lock()
+        self._stopped = self._paused = False
+
+    def start(self) -> None:
+        """Start the thread if it is not running; called at every event, so it is cheap."""
+        if self._thread is not None or self._stopped or not self._turn.acquire(blocking=False):
+            return
+        try:
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="otel-workflow-delivery", daemon=True)
+                self._thread.start()
+        except RuntimeError:
+            self._stopped = True  # the interpreter is shutting down: the journal has it all
+        finally:
+            self._turn.release()
+
+    def _run(self) -> None:
+        me, line, pause = threading.current_thread(), self.line, _SHORTEST
+        guarded(None, line.shipper.connect, 5.0)
+        while self._thread is me and not self._stopped:
+            before = line.shipper.books.delivered
+            if guarded(False, line.acquire) and guarded(False, line.drain, _SEND_TIMEOUT):  # noqa: FBT003
+                self._idle.set()
+            pause = _SHORTEST if line.shipper.books.delivered != before else min(pause * 1.5, _LONGEST)
+            self._wake.wait(pause)
+            self._wake.clear()
+
+    def stop(self) -> None:
+        """Stop the thread, before a fork; a send that is under way is not waited for long."""
+        thread, self._thread = self._thread, None
+        self._paused = thread is not None
+        if thread is not None and thread is not threading.current_thread():
+            self._wake.set()
+            thread.join(PATIENCE)
+
+    def resume(self) -> None:
+        """Start again after a fork, if the thread was running before it."""
+        if self._paused:
+            self.start()
+
+    def after_fork_in_child(self) -> None:
+        """Leave the parent's lock, connection and thread to the parent."""
+        self.line.release()
+        self._reset()
+
+    def flush(self, timeout: float) -> bool:
+        """Wait until everything so far was acknowledged; False when time ran out."""
+        self.start()
+        deadline = time.monotonic() + timeout
+        self.line.shipper.not_before = 0.0
+        for _ in range(2):  # the first round may have begun before the newest record
+            self._idle.clear()
+            self._wake.set()
+            if not self._idle.wait(max(deadline - time.monotonic(), 0.0)):
+                return False
+        return True
+
+    def finish(self, deadline: float) -> bool:
+        """Wait for the rest at the end of the process; True when nothing is left of it.
+
+        Gives up after ``deadline`` seconds, or 0.3 s in which the network did nothing useful.
+        """
+        self.line.closing()
+        self.line.shipper.not_before = 0.0
+        self.start()
+        end, books = time.monotonic() + deadline, self.line.shipper.books
+        seen, since, rounds = books.progress, time.monotonic(), 2
+        self._idle.clear()
+        self._wake.set()
+        while rounds:
+            if self._idle.wait(0.01):
+                rounds -= 1
+                self._idle.clear()
+                self._wake.set()
+                continue
+            now = time.monotonic()
+            if books.progress != seen:
+                seen, since = books.progress, now
+            if now >= end or now - since >= PATIENCE:
+                break
+        self._stopped = True
+        self._wake.set()
+        return rounds == 0
