@@ -1,0 +1,114 @@
+"""The books of a journal directory: what is in it, what still waits, what was lost; no network.
+
+One pass over the segments with the bridge's own pump, so that what is called waiting here is
+exactly what ``ship`` would send. Takes no lock and writes nothing.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from otel_workflow.bridge.otlp import wire_fields
+from otel_workflow.bridge.pump import Pump, Waiting
+from otel_workflow.bridge.sources import SegmentSource
+from otel_workflow.journal import END, Cursor, JournalReader, Record, Segment
+
+__all__ = ("Backlog", "ReadSegment", "look_at")
+
+_START_TIME_FIELD = 7  # of OTLP's Span: start_time_unix_nano, fixed64
+
+
+class ReadSegment(SegmentSource):
+    """A segment that also remembers what its last record says about dropped records."""
+
+    def __init__(self, segment: Segment) -> None:
+        super().__init__(segment)
+        self.records = 0
+        self.dropped: dict[str, int] = {}
+
+    def read(self) -> Iterator[Record]:
+        """Yield the records that came since the last call."""
+        for record in super().read():
+            self.records += 1
+            if record.kind == END:
+                self._note_dropped(record.payload)
+            yield record
+
+    def _note_dropped(self, payload: bytes) -> None:
+        try:
+            said = json.loads(payload)["dropped"]
+            self.dropped = {str(reason): int(count) for reason, count in said.items()}
+        except (ValueError, KeyError, TypeError, AttributeError):
+            return
+
+
+@dataclass(slots=True)
+class Backlog:
+    """What one look found. ``complete`` is False when time ran out before everything was read.
+
+    ``oldest_ns`` is when the oldest waiting span began (ns since the epoch), None when none waits.
+    """
+
+    sources: list[ReadSegment] = field(default_factory=list)
+    quarantined: dict[str, str] = field(default_factory=dict)
+    waiting: int = 0
+    oldest_ns: int | None = None
+    open_phases: int = 0
+    open_runs: set[str] = field(default_factory=set)
+    kept_back: set[str] = field(default_factory=set)
+    complete: bool = True
+
+    @property
+    def dropped(self) -> dict[str, int]:
+        """Dropped records by reason; a process's last word counts, since its counts only grow."""
+        last = {source.owner: source.dropped for source in self.sources if source.dropped}
+        total: dict[str, int] = {}
+        for counts in last.values():
+            for reason, count in counts.items():
+                total[reason] = total.get(reason, 0) + count
+        return total
+
+
+def look_at(
+    directory: str | os.PathLike[str], destination: str | None = None, budget: float = float("inf")
+) -> Backlog:
+    """Read the directory's unretired segments, within ``budget`` seconds.
+
+    With a destination key, spans recorded for another one are not counted as waiting. Raises
+    JournalError (OW-202) when the directory cannot be read.
+    """
+    reader, pump, found = JournalReader(directory), Pump(), Backlog()
+    saved = Cursor(directory, "traces").load()
+    pump.acknowledged.update(saved.get("acknowledged", {}))
+    pump.sent_keys.update(saved.get("sent", {}))
+    found.sources = [ReadSegment(segment) for segment in reader.segments()]
+    found.quarantined = reader.quarantined
+    end = time.monotonic() + budget
+    for source in found.sources:
+        if destination is not None and (source.header.get("destination") or destination) != destination:
+            continue
+        if time.monotonic() > end:
+            found.complete = False
+            break
+        pump.read([source], force=True)
+    found.waiting = len(pump.waiting)
+    found.oldest_ns = min(map(_start_of, pump.waiting), default=None)
+    found.open_phases = len(pump.store.phases)
+    found.open_runs = {trace_id for trace_id, _ in pump.store.phases}
+    found.kept_back = {source.name for source in found.sources if not pump.is_done_with(source)}
+    return found
+
+
+def _start_of(waiting: Waiting) -> int:
+    """Return when a waiting span began, read from its bytes."""
+    try:
+        for number, value in wire_fields(waiting.span):
+            if number == _START_TIME_FIELD and isinstance(value, bytes):
+                return int.from_bytes(value, "little")
+    except ValueError:
+        pass
+    return time.time_ns()

@@ -1,0 +1,101 @@
+"""Where a command's words go: data to stdout, everything else to stderr."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+from otel_workflow.errors import OtelWorkflowError
+from otel_workflow.report.document import plain
+from otel_workflow.report.style import Style
+
+__all__ = (
+    "ClosedPipeError",
+    "complain",
+    "flush",
+    "prepare_streams",
+    "screen_width",
+    "show",
+    "show_json",
+    "stdout_style",
+    "tell",
+)
+
+_PIPE_WIDTH = 100
+
+
+class ClosedPipeError(Exception):
+    """Nobody reads stdout any more; not an OSError, which Typer would turn into exit code 1."""
+
+
+def prepare_streams() -> None:
+    """Let a character that the encoding lacks appear escaped instead of raising."""
+    for stream in (sys.stdout, sys.stderr):
+        reconfigure = getattr(stream, "reconfigure", None)
+        if reconfigure is not None:
+            reconfigure(errors="backslashreplace")
+
+
+def show(text: str) -> None:
+    """Write data to stdout, with a line end."""
+    try:
+        print(text)
+    except BrokenPipeError as error:
+        raise ClosedPipeError from error
+    except OSError as error:
+        raise _unwritable(error) from error
+
+
+def show_json(document: Mapping[str, Any], *, indent: int | None = 2) -> None:
+    """Write one document to stdout; ``indent=None`` makes it one line of a stream."""
+    show(json.dumps(plain(document), indent=indent, allow_nan=False))
+
+
+def flush() -> None:
+    """Hand everything to whoever reads stdout, so that trouble shows while it can be reported."""
+    if sys.stdout is None:
+        return
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError as error:
+        raise ClosedPipeError from error
+    except OSError as error:
+        raise _unwritable(error) from error
+
+
+def _unwritable(error: OSError) -> OtelWorkflowError:
+    _drop_stdout()
+    return OtelWorkflowError(f"stdout cannot be written: {error.strerror}", code="OW-123", hint="give -o FILE or free space")
+
+
+def _drop_stdout() -> None:
+    nothing = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nothing, 1)
+    os.close(nothing)
+
+
+def tell(text: str) -> None:
+    """Write a remark to stderr."""
+    try:
+        print(text, file=sys.stderr, flush=True)
+    except OSError:
+        return  # nobody listens to remarks: the command goes on
+
+
+def complain(text: str) -> None:
+    """Write what went wrong to stderr, in one line."""
+    tell(f"otel-workflow: {text}")
+
+
+def stdout_style() -> Style:
+    """Return what stdout can show."""
+    return Style.of(sys.stdout, os.environ) if sys.stdout is not None else Style()
+
+
+def screen_width() -> int:
+    """Return how many columns a report may take: the terminal's, COLUMNS, or 100 in a pipe."""
+    return shutil.get_terminal_size((_PIPE_WIDTH, 24)).columns

@@ -1,0 +1,119 @@
+"""Ships a journal once: waits for the lock, sends while it helps, and knows when to stop.
+
+Without an explicit deadline nothing is waited for longer than 0.3 s without progress: a
+collector that is gone must not hold up a build. Who gives a deadline wants to wait: then answers
+that ask for patience (429, 503, Retry-After) and silence are borne until it is over; a refused
+connection is a fact, and is not asked again.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from otel_workflow.bridge.directory import DirectoryShipper, count_waiting
+from otel_workflow.bridge.http import Answer, OtlpHttpClient
+from otel_workflow.bridge.shipper import Client
+
+__all__ = ("PATIENCE", "Outcome", "ship_once")
+
+PATIENCE = 0.3
+"""Longest wait without progress, in seconds, where no deadline was given outright."""
+_LOCK_PAUSE, _LOCK_PAUSE_MOST = 0.02, 0.25
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came of it: spans delivered, refused for good (why), and still waiting."""
+
+    delivered: int = 0
+    refused: int = 0
+    reasons: tuple[str, ...] = ()
+    waiting: int = 0
+    stopped: Literal["done", "locked", "unanswered", "deadline"] = "done"
+    said: str = ""
+
+
+class _Impatient:
+    """A client whose every step ends after ``patience`` seconds, or at the deadline if that is sooner."""
+
+    def __init__(self, client: Client, patience: float) -> None:
+        self._client = client
+        self._patience = patience
+
+    def connect(self, deadline: float) -> bool:
+        return self._client.connect(min(deadline, time.monotonic() + self._patience))
+
+    def send(self, body: bytes, *, deadline: float) -> Answer:
+        return self._client.send(body, deadline=min(deadline, time.monotonic() + self._patience))
+
+
+def ship_once(
+    directory: Path,
+    client: OtlpHttpClient,
+    key: str,
+    *,
+    deadline: float,
+    patient: bool,
+    tell: Callable[[str], None] = lambda _: None,
+) -> Outcome:
+    """Deliver everything that is final, and interrupted phases too; at most ``deadline`` seconds."""
+    end = time.monotonic() + deadline
+    line = DirectoryShipper(directory, _Impatient(client, deadline if patient else PATIENCE), key)
+    if not _take_turn(line, end, tell):
+        waiting = count_waiting(directory, key)
+        return Outcome(waiting=waiting, stopped="locked" if waiting else "done")
+    try:
+        stopped = _drain(line, end, patient=patient)
+        books = line.shipper.books
+        return Outcome(
+            books.delivered,
+            books.refused,
+            tuple(f"{count} x {reason}" for reason, count in books.reasons.items()),
+            line.look(force=True),
+            stopped,
+            _words(books.last),
+        )
+    finally:
+        line.release()
+        client.close()
+
+
+def _take_turn(line: DirectoryShipper, end: float, tell: Callable[[str], None]) -> bool:
+    """Wait for the directory's lock; its holder ships the same spans, so none left ends the wait."""
+    pause, told = _LOCK_PAUSE, False
+    while not line.acquire():
+        if not told:
+            told = True
+            tell("another process ships this journal; waiting for it")
+        if time.monotonic() >= end or not count_waiting(line.directory, line.destination):
+            return False
+        time.sleep(min(pause, max(end - time.monotonic(), 0.0)))
+        pause = min(pause * 1.5, _LOCK_PAUSE_MOST)
+    return True
+
+
+def _drain(line: DirectoryShipper, end: float, *, patient: bool) -> Literal["done", "unanswered", "deadline"]:
+    shipper = line.shipper
+    while True:
+        if line.drain(max(end - time.monotonic(), 0.0), force=True):
+            return "done"
+        now, answer = time.monotonic(), shipper.books.last
+        if now >= end:
+            return "deadline"
+        worth_waiting = patient and answer is not None and answer.kind == "retry"
+        if not worth_waiting:
+            return "unanswered"
+        if shipper.not_before >= end:
+            return "deadline"
+        time.sleep(max(shipper.not_before - now, 0.0))
+
+
+def _words(answer: Answer | None) -> str:
+    """Return what the last answer said, for the line that explains why something waits."""
+    if answer is None or answer.kind == "accepted":
+        return ""
+    return " ".join(filter(None, [str(answer.status or ""), answer.message])) or answer.kind

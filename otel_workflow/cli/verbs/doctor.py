@@ -1,0 +1,3 @@
+"""todo"""
+def doctor() -> int:
+    return 0
