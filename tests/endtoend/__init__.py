@@ -1,0 +1,1 @@
+"""The river end to end: real processes, a real OTLP receiver, a real Jaeger."""
