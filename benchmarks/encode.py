@@ -86,7 +86,10 @@ def _finished_spans(*, repeating: bool) -> Sequence[ReadableSpan]:
 
 
 def _span_data(span: ReadableSpan) -> SpanData:
-    assert span.context and span.parent and span.start_time and span.end_time
+    assert span.context is not None
+    assert span.parent is not None
+    assert span.start_time is not None
+    assert span.end_time is not None
     return SpanData(
         trace_id=span.context.trace_id.to_bytes(16, "big"),
         span_id=span.context.span_id.to_bytes(8, "big"),

@@ -75,7 +75,8 @@ def _row(name: str, program: str, endpoint: str, base: float, arrived: Callable[
             times.append(_run(program, endpoint, journal))
             waiting = count_waiting(journal) if program is OURS else 0
     lost = SPANS - arrived() // rounds - waiting
-    print(f"| {name} | {statistics.median(times) - base:.2f} | {arrived() // rounds} | {waiting} | {lost} |", flush=True)
+    beyond = statistics.median(times) - base
+    print(f"| {name} | {beyond:.2f} | {arrived() // rounds} | {waiting} | {lost} |", flush=True)
 
 
 def main() -> None:

@@ -98,21 +98,21 @@ _HOMES = {
 
 
 def _configure_from_environment() -> None:
-    from otel_workflow.runtime import configure_from_environment  # noqa: PLC0415
+    from otel_workflow.runtime import configure_from_environment
 
     configure_from_environment()
 
 
 def __getattr__(name: str) -> Any:
     if name == "__version__":
-        from otel_workflow.version import VERSION  # noqa: PLC0415
+        from otel_workflow.version import VERSION
 
         return VERSION
     home = _HOMES.get(name)
     if home is None:
         raise AttributeError(f"module 'otel_workflow' has no attribute {name!r}")
     if home == _INSTRUMENTATION:
-        from otel_workflow.instrumentation.recorder import on_demand  # noqa: PLC0415
+        from otel_workflow.instrumentation.recorder import on_demand
 
         on_demand(_configure_from_environment)
     value = getattr(import_module(home), name)

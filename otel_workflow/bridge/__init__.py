@@ -12,7 +12,7 @@ __all__ = ("JournalSpanProcessor",)
 
 def __getattr__(name: str) -> Any:
     if name == "JournalSpanProcessor":
-        from otel_workflow.bridge.processor import JournalSpanProcessor  # noqa: PLC0415
+        from otel_workflow.bridge.processor import JournalSpanProcessor
 
         return JournalSpanProcessor
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -155,7 +155,7 @@ def _proxy_for(parts: SplitResult, environ: Mapping[str, str]) -> str | None:
         return None
     for entry in (environ.get("no_proxy") or environ.get("NO_PROXY") or "").lower().split(","):
         suffix = entry.strip().lstrip(".")
-        if suffix and (suffix == "*" or host == suffix or host.endswith(f".{suffix}")):
+        if suffix and (suffix in ("*", host) or host.endswith(f".{suffix}")):
             return None
     proxy = environ[name] if "://" in environ[name] else f"http://{environ[name]}"
     with suppress(ValueError):

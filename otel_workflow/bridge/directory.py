@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import threading
 import time
 from pathlib import Path
 
@@ -35,17 +36,20 @@ class DirectoryShipper:
         self.shipper = Shipper(self.pump, client, self._save)
         self._known: dict[str, SegmentSource] = {}
         self._loaded = False
+        self._saved: dict[str, dict[str, int]] = {}
+        self._turn = threading.Lock()
 
     def acquire(self) -> bool:
         """Take the lock and, the first time, the cursor; False while another process has it."""
-        if not self.lock.acquire():
-            return False
-        if not self._loaded:
-            self._loaded = True
-            saved = self.cursor.load()
-            self.pump.acknowledged.update(saved.get("acknowledged", {}))
-            self.pump.sent_keys.update(saved.get("sent", {}))
-        return True
+        with self._turn:  # two threads of ours would take each other for another process
+            if not self.lock.acquire():
+                return False
+            if not self._loaded:
+                self._loaded = True
+                saved = self.cursor.load()
+                self.pump.acknowledged.update(saved.get("acknowledged", {}))
+                self.pump.sent_keys.update(saved.get("sent", {}))
+            return True
 
     def closing(self) -> None:
         """The process ends: its own segment's last record has said so already."""
@@ -85,8 +89,9 @@ class DirectoryShipper:
         self._save()
 
     def _save(self) -> None:
-        if self.lock.held:
-            self.cursor.save({"acknowledged": self.pump.acknowledged, "sent": self.pump.sent_keys})
+        data = {"acknowledged": dict(self.pump.acknowledged), "sent": dict(self.pump.sent_keys)}
+        if data != self._saved and self.lock.held and self.cursor.save(data):
+            self._saved = data
 
     def release(self) -> None:
         """Save, close the connection, and let another process go on."""

@@ -77,7 +77,7 @@ class OtlpSpanEncoder:
         if context is None:
             raise ValueError(f"the span {span.name!r} has no context, so it has no id to be sent under")
         try:  # the properties of the same names copy what is behind them
-            attributes, events, links = span._attributes, span._events, span._links
+            attributes, events, links = span._attributes, span._events, span._links  # noqa: SLF001
         except AttributeError:  # not the SDK's class, only one of its shape
             attributes, events, links = span.attributes, span.events, span.links
         return span_message(

@@ -20,7 +20,7 @@ import threading
 import time
 import zlib
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any
 from urllib.parse import SplitResult, urlsplit
@@ -191,15 +191,14 @@ class OtlpHttpClient:
         gate = self._proxy or self._url
         sock = self._dial(gate.hostname or "", gate.port or (443 if gate.scheme == "https" else 80), deadline)
         wire = _Wire(sock, deadline)
-        try:
+        with ExitStack() as on_failure:
+            on_failure.callback(wire.close)
             if self._url.scheme == "https":
                 if self._proxy:
                     _open_tunnel(wire, self._url, self._proxy)
                 wire.arm()
                 wire.sock = self._tls().wrap_socket(sock, server_hostname=self._url.hostname)
-        except BaseException:
-            wire.close()
-            raise
+            on_failure.pop_all()
         return wire
 
     def _dial(self, host: str, port: int, deadline: float) -> socket.socket:

@@ -18,6 +18,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
+from typing import Any
 
 from otel_workflow.bridge.span_data import SpanData, SpanEvent, SpanLink
 from otel_workflow.guard import guarded, text_of
@@ -79,7 +80,7 @@ def _sized(tag: bytes, body: bytes) -> bytes:
 
 
 def text(value: str) -> bytes:
-    """Return UTF-8 for any str: a lone surrogate, which UTF-8 cannot say, as ``\\udc80``."""
+    r"""Return UTF-8 for any str: a lone surrogate, which UTF-8 cannot say, as ``\udc80``."""
     try:
         return str.encode(value)
     except UnicodeEncodeError:
@@ -134,7 +135,7 @@ def _integer(value: int) -> bytes:
     return _sized(b"\x0a", text(text_of(value)))
 
 
-def _nested(value: object, depth: int, room: list[int]) -> bytes:
+def _nested(value: object, depth: int, room: list[int]) -> bytes:  # noqa: PLR0911 - a table of types
     room[0] -= 1
     kind = type(value)  # not isinstance: a lazy proxy's __class__ may raise
     if value is None:
@@ -192,10 +193,8 @@ def encode_pair(key: str, value: object) -> bytes:
 def encode_attributes(tag: bytes, attributes: Mapping[str, object]) -> bytes:
     """Encode attributes as the repeated field that ``tag`` names."""
     # A copy of the items: another thread may still be adding some.
-    if type(attributes) is dict:
-        items = list(attributes.items())
-    else:
-        items = _pairs(attributes, _NODES)  # type: ignore[arg-type]
+    plain = type(attributes) is dict
+    items: list[Any] = list(attributes.items()) if plain else _pairs(attributes, _NODES)  # type: ignore[arg-type]
     return b"".join([tag + encode_pair(key, value) for key, value in items])
 
 

@@ -41,13 +41,19 @@ class JournalSpanProcessor(SpanProcessor):
             self._journal = lambda: writer
         else:
             self._journal = lambda: None
+        self._wake: Callable[[], None] | None = None
         self._encoder = OtlpSpanEncoder()
 
     @classmethod
-    def into(cls, journal: Callable[[], Journal | None], resource: Any) -> JournalSpanProcessor:
-        """Return one that writes to a journal somebody else has opened with this resource."""
+    def into(
+        cls, journal: Callable[[], Journal | None], resource: Any, wake: Callable[[], None] | None = None
+    ) -> JournalSpanProcessor:
+        """Return one that writes to a journal somebody else has opened with this resource.
+
+        ``wake`` is called after each span, so that delivery starts where it does not run.
+        """
         made = cls.__new__(cls)
-        made._journal, made._resource, made._own = journal, resource, False  # noqa: SLF001
+        made._journal, made._resource, made._own, made._wake = journal, resource, False, wake  # noqa: SLF001
         made._encoder = OtlpSpanEncoder()  # noqa: SLF001
         return made
 
@@ -77,6 +83,8 @@ class JournalSpanProcessor(SpanProcessor):
         resource = b"" if span.resource is self._resource else encode_resource(span.resource.attributes)
         payload = encode_span(scope_bytes, schema.encode(), resource, self._encoder.encode_span(span))
         journal.write(SPAN, payload)
+        if self._wake is not None:
+            self._wake()
 
     def shutdown(self) -> None:
         """Close the journal, if it is this processor's own."""

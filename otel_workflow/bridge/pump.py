@@ -19,6 +19,7 @@ from otel_workflow.bridge.otlp import (
     encode_resource,
     encode_scope,
     encode_span,
+    wire_fields,
 )
 from otel_workflow.bridge.span_data import SpanData
 from otel_workflow.bridge.traces import MARKER_AFTER_NS, marker_of, span_of
@@ -33,6 +34,7 @@ __all__ = ("Pump", "Source", "Waiting", "request_of")
 
 GRACE_NS = 30_000_000_000
 _MARKER_MARGIN_NS = 1_000_000_000
+_ENDED_KEPT = 10_000
 
 
 class Source(Protocol):
@@ -106,6 +108,7 @@ class Pump:
     _queued_keys: set[str] = field(default_factory=set)
     _seen: set[str] = field(default_factory=set)
     _groups: dict[str, tuple[bytes, str, bytes, str]] = field(default_factory=dict)
+    _ended: dict[tuple[str, str], None] = field(default_factory=dict)
     _last_events: dict[str, int] = field(default_factory=dict)
     _last_spans: dict[str, bytes] = field(default_factory=dict)
 
@@ -148,6 +151,9 @@ class Pump:
         event = decode_event(record.payload)
         source.note(event.time_ns)
         self._last_events[source.owner] = event.time_ns
+        if event.span is not None and (event.span.trace_id, event.span.span_id) in self._ended:
+            self.late_verdicts += event.transition in END_TRANSITIONS
+            return  # from another thread, a moment late: it must not open the phase again
         phase = self.store.add(event, source.owner)
         if phase is None or event.span is None:
             return
@@ -158,12 +164,16 @@ class Pump:
         if self._is_to_send(event, phase, record, progress):
             self._wait(Waiting(self._group(phase), encode_span(span_of(phase)), source.name, record.end))
         self.store.discard(phase)  # its bytes wait; a root stays known in _roots
+        self._ended[phase.trace_id, phase.span_id] = None
+        if len(self._ended) > _ENDED_KEPT:
+            del self._ended[next(iter(self._ended))]
 
     def _is_to_send(self, event: Event, phase: PhaseRun, record: Record, progress: _Progress) -> bool:
         ref = event.span
         if ref is None or ref.maker != "bridge" or not ref.trace_flags & 1:
             return False
-        if _key(phase) in self.sent_keys:  # sent as interrupted already: one id is never sent in two versions
+        key = _key(phase)
+        if key in self.sent_keys or key in self._queued_keys:  # sent as interrupted already: one id is never sent in two versions
             self.late_verdicts += 1
             return False
         return record.end > progress.acknowledged and phase.end is event

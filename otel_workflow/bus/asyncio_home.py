@@ -170,6 +170,7 @@ class Lane:
 
     @property
     def busy(self) -> bool:
+        """Whether a delivery is under way here."""
         return self.entry is not None
 
     def carries(self) -> bool:
@@ -322,12 +323,14 @@ class Lane:
             box.abandon(self, self.disown(), TimeoutError(f"the handler went on for {GRACE:g} s after it was cancelled"))
 
     def interrupt(self) -> None:
+        """Have the handler cancelled in its loop, because the bus is being closed."""
         try:
             self.home.post(lambda: self.expire("closed"))
         except RuntimeError:
             return  # the loop has ended, and the handler with it
 
     def disown(self) -> Call | None:
+        """Let go of the delivery that is under way, and return it."""
         call, entry = self.call, self.entry
         self.entry = self.call = None
         self.disowned = True

@@ -11,7 +11,7 @@ from otel_workflow.bus.results import EventHandlerResult
 from otel_workflow.events import Event
 
 if TYPE_CHECKING:
-    from otel_workflow.bus.mailbox import Mailbox
+    from otel_workflow.bus.shapes import Box
 
 __all__ = ("INSIDE", "MAX_DEPTH", "Call", "Collector", "Entry", "now")
 
@@ -20,10 +20,10 @@ now = time.perf_counter
 MAX_DEPTH = 8
 """How many handlers deep an event may be published before it is taken for a cycle."""
 
-INSIDE: ContextVar[tuple[Mailbox, ...]] = ContextVar("otel_workflow_inside", default=())
+INSIDE: ContextVar[tuple[Box, ...]] = ContextVar("otel_workflow_inside", default=())
 """The subscriptions whose handlers we are inside of, outermost first; it travels with each event."""
 
-Entry = tuple[Event, int, "tuple[Mailbox, ...]", "Collector | None"]
+Entry = tuple[Event, int, "tuple[Box, ...]", "Collector | None"]
 """What waits in a queue: event, estimated bytes, the ``INSIDE`` of its publisher, who waits for it.
 
 A bare tuple, shared by all queues it is in: it is made for every event that is published.

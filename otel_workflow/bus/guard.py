@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING, TypeVar
 from otel_workflow.bus.delivery import INSIDE, now
 
 if TYPE_CHECKING:
-    from otel_workflow.bus.asyncio_home import Lane
-    from otel_workflow.bus.mailbox import Mailbox
+    from otel_workflow.bus.shapes import Box, ServingLane
 
 __all__ = ("call", "finish", "serve")
 
@@ -43,7 +42,7 @@ async def finish(fn: Callable[..., Awaitable[object] | object], /, *args: object
     return value, None
 
 
-async def serve(lane: Lane, box: Mailbox) -> None:
+async def serve(lane: ServingLane, box: Box) -> None:
     """Call an async handler for one waiting event after the other, as long as all is plain.
 
     It stops at the first delivery with something to be done about it (the handler raised, waited,
@@ -53,12 +52,13 @@ async def serve(lane: Lane, box: Mailbox) -> None:
     The loop is in here because a ``try`` round many calls costs nothing per call, and a guarded
     coroutine round each of them would cost as much as a plain handler does.
     """
-    queue, handler, books, current = box.queue, box.terms.handler, box.books, None
+    queue, handler, books, current, done = box.queue, box.terms.handler, box.books, None, None
+    popleft = queue.popleft
     try:
         for _ in TURN:
-            if not (queue and box.plain):
-                return
-            lane.entry = entry = queue.popleft()
+            if not queue:
+                break
+            lane.entry = entry = popleft()
             event, size, inside, collector = entry
             box.bytes -= size
             if inside is not current:
@@ -66,14 +66,17 @@ async def serve(lane: Lane, box: Mailbox) -> None:
                 INSIDE.set((*inside, box))
             if collector is not None:
                 lane.started = now()
-            value = await handler(event)  # type: ignore[misc]
+            value = await handler(event)
             if value is not None or collector is not None or lane.parked:
                 lane.value = value
                 return
             books.delivered += 1
-            lane.entry = None
+            done = entry
+        lane.entry = None
     except BaseException as error:  # noqa: BLE001
         # A publisher that makes room may take the last event between our look and our popleft;
         # then there is no delivery and nothing to report.
-        if lane.entry is not None:
+        if lane.entry is done:
+            lane.entry = None
+        else:
             lane.error = error

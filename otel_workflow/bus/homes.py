@@ -49,10 +49,12 @@ class Signal(Protocol):
     """Something that one coroutine waits for and anybody sets."""
 
     def set(self) -> None:
+        """Wake whoever waits."""
         """Let the waiting coroutine go on; from any thread, more than once if it likes."""
         ...
 
     async def wait(self, timeout: float | None) -> None:
+        """Wait until it is set, or for so many seconds."""
         """Wait until it is set, or for some seconds."""
         ...
 
@@ -65,12 +67,16 @@ class AsyncioSignal:
         self._future: asyncio.Future[None] = loop.create_future()
 
     def set(self) -> None:
-        from otel_workflow.bus.asyncio_home import post  # noqa: PLC0415 - asyncio is loaded by now
+        """Wake whoever waits."""
+        from otel_workflow.bus.asyncio_home import awake_in  # noqa: PLC0415 - asyncio is loaded by now
 
         if self._future.done():
             return
+        if awake_in(self._loop):
+            self._resolve()
+            return
         try:
-            post(self._loop, self._resolve)
+            self._loop.call_soon_threadsafe(self._resolve)
         except RuntimeError:
             return  # the loop has ended, and the waiting coroutine with it
 
@@ -79,6 +85,7 @@ class AsyncioSignal:
             self._future.set_result(None)
 
     async def wait(self, timeout: float | None) -> None:  # noqa: ASYNC109 - a plain wait is what we are
+        """Wait until it is set, or for so many seconds."""
         timer = self._loop.call_later(timeout, self._resolve) if timeout is not None else None
         try:
             await self._future
@@ -98,12 +105,14 @@ class TrioSignal:
         self._event = trio.Event()
 
     def set(self) -> None:
+        """Wake whoever waits."""
         try:
             self._token.run_sync_soon(self._event.set)
         except self._trio.RunFinishedError:
             return
 
     async def wait(self, timeout: float | None) -> None:  # noqa: ASYNC109
+        """Wait until it is set, or for so many seconds."""
         with self._trio.CancelScope() as scope:
             if timeout is not None:
                 scope.deadline = self._trio.current_time() + max(0.0, timeout)
@@ -117,9 +126,11 @@ class PolledSignal:
         self._set = False
 
     def set(self) -> None:
+        """Wake whoever waits."""
         self._set = True
 
     async def wait(self, timeout: float | None) -> None:  # noqa: ASYNC109
+        """Wait until it is set, or for so many seconds."""
         end = time.monotonic() + (timeout if timeout is not None else float("inf"))
         while not self._set and time.monotonic() < end:
             time.sleep(0.001)

@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING
 from weakref import WeakSet
 
 if TYPE_CHECKING:
-    from otel_workflow.bus.workflow_bus import WorkflowEventBus
+    from otel_workflow.bus.shapes import Bus
 
 __all__ = ("look_after",)
 
-_buses: WeakSet[WorkflowEventBus] = WeakSet()
+_buses: WeakSet[Bus] = WeakSet()
 
 
-def look_after(bus: WorkflowEventBus) -> None:
+def look_after(bus: Bus) -> None:
     """Have a bus told of forks and of the process's end."""
     _register()
     _buses.add(bus)

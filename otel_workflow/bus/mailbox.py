@@ -118,6 +118,7 @@ class Mailbox:
 
     @property
     def full(self) -> bool:
+        """Whether more waits than was agreed on."""
         return self.bytes > self.max_bytes or len(self.queue) > self.room
 
     def make_room(self) -> None:

@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable
 
 from otel_workflow.bus.asyncio_home import AsyncioHome
-from otel_workflow.bus.threads import LINGER, launch, refuse
+from otel_workflow.bus.threads import LINGER, launch, refuse, this_thread
 
 __all__ = ("OwnLoop",)
 
@@ -77,7 +77,7 @@ class OwnLoop(AsyncioHome):
 
     def run(self) -> None:
         """Run the loop until it has been idle for a while; the body of the thread."""
-        self.thread = threading.current_thread()
+        self.thread = this_thread()
         asyncio.run(self._main())
         self.loop = None
         self.thread = None

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import trio
 
-from otel_workflow.bus.threads import LINGER, launch, refuse
+from otel_workflow.bus.threads import LINGER, launch, refuse, this_thread
 from otel_workflow.bus.trio_home import TrioHome
 
 __all__ = ("OwnTrio",)
@@ -72,7 +72,7 @@ class OwnTrio(TrioHome):
 
     def run(self) -> None:
         """Run until it has been idle for a while; the body of the thread."""
-        self.thread = threading.current_thread()
+        self.thread = this_thread()
         trio.run(self._main)
         self.token = self.thread = None
         self.coming = False

@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import Any
 
 from otel_workflow.events import Event
+from otel_workflow.guard import guarded
 
 __all__ = ("EventHandlerResult", "WorkflowEventDispatchResult", "complete")
 
@@ -71,7 +72,4 @@ def complete(
 
 def describe(error: BaseException) -> str:
     """Return the exception's text, or its class name where the text is empty or cannot be had."""
-    from otel_workflow.bus.guard import call  # noqa: PLC0415 - guard imports nothing of results at load
-
-    text, failed = call(str, error)
-    return text if isinstance(text, str) and text and failed is None else type(error).__name__
+    return guarded(type(error).__name__, lambda: str(error) or type(error).__name__)

@@ -12,7 +12,7 @@ from otel_workflow.errors import ConfigError
 from otel_workflow.events import Event
 
 if TYPE_CHECKING:
-    from otel_workflow.bus.workflow_bus import WorkflowEventBus
+    from otel_workflow.bus.shapes import Unsubscribes
 
 __all__ = ("Handler", "Overflow", "Subscription", "SubscriptionId", "Terms", "is_async")
 
@@ -27,7 +27,7 @@ class SubscriptionId(str):
 
     __slots__ = ("bus",)
 
-    bus: WorkflowEventBus
+    bus: Unsubscribes
 
     def __enter__(self) -> Self:
         return self
@@ -74,10 +74,10 @@ class Terms:
         for handler in functions:
             if handler is not None and not callable(handler):
                 message = f"a handler must be callable, got {type(handler).__name__}"
-                raise ConfigError(message, code="OW-111", hint="pass a function or a coroutine function")
+                raise ConfigError(message, code="OW-131", hint="pass a function or a coroutine function")
         if self.overflow not in _OVERFLOWS:
             message = f"overflow must be one of {', '.join(_OVERFLOWS)}, got {self.overflow!r}"
-            raise ConfigError(message, code="OW-112", hint='overflow="drop_oldest"')
+            raise ConfigError(message, code="OW-132", hint='overflow="drop_oldest"')
         # The original took None and 0 for one; so do we, rather than failing in somebody's start-up.
         object.__setattr__(self, "max_concurrent", max(1, self.max_concurrent or 1))
 

@@ -23,9 +23,9 @@ from otel_workflow.bus.delivery import INSIDE, Call, now
 
 if TYPE_CHECKING:
     from otel_workflow.bus.mailbox import Mailbox
-    from otel_workflow.bus.timers import Timers
+    from otel_workflow.bus.shapes import AlarmClock
 
-__all__ = ("LINGER", "Crew", "Worker", "launch")
+__all__ = ("LINGER", "Crew", "Worker", "launch", "refuse", "this_thread")
 
 LINGER = 2.0
 """Seconds an idle thread waits for work before it ends."""
@@ -38,22 +38,29 @@ def launch(target: Callable[[], None], name: str, refused: Callable[[], None]) -
     thread; so a bare thread does it for us.
     """
     try:
-        _thread.start_new_thread(_start, (target, name, refused))
+        _thread.start_new_thread(_start, (target, name))
     except RuntimeError:
         refused()
 
 
-def _start(target: Callable[[], None], name: str, refused: Callable[[], None]) -> None:
+def _start(target: Callable[[], None], name: str) -> None:
     try:
         threading.Thread(target=target, name=name, daemon=True).start()
     except RuntimeError:
-        refused()
+        # The interpreter has begun to end since we were started: no more threads, but there is us.
+        target()
+
+
+def this_thread() -> threading.Thread | None:
+    """Return the thread we are in, for somebody to join; None for a bare one, which cannot be joined."""
+    thread = threading.current_thread()
+    return thread if thread.name.startswith("otel-workflow-bus") else None
 
 
 class Crew:
     """The worker threads of one bus: as many as there are sync handlers running at once."""
 
-    def __init__(self, timers: Timers) -> None:
+    def __init__(self, timers: AlarmClock) -> None:
         self.timers = timers
         self.idle: deque[SimpleQueue[Mailbox | None]] = deque()
         self.threads: set[threading.Thread] = set()
@@ -99,12 +106,14 @@ class Worker:
 
     @property
     def busy(self) -> bool:
+        """Whether a delivery is under way here."""
         return self.call is not None
 
     def run(self, box: Mailbox | None) -> None:
         """Attend to one mailbox after the other, until there has been nothing to do for a while."""
-        me, crew, inbox = threading.current_thread(), self.crew, SimpleQueue["Mailbox | None"]()
-        crew.threads.add(me)
+        me, crew, inbox = this_thread(), self.crew, SimpleQueue["Mailbox | None"]()
+        if me is not None:
+            crew.threads.add(me)
         try:
             while box is not None:
                 self.attend(box)
@@ -120,7 +129,8 @@ class Worker:
                     except ValueError:
                         box = inbox.get()  # somebody has just taken us
         finally:
-            crew.threads.discard(me)
+            if me is not None:
+                crew.threads.discard(me)
 
     def attend(self, box: Mailbox) -> None:
         """Handle what waits in one mailbox, until nothing does."""
@@ -198,6 +208,7 @@ class Worker:
                     box.abandon(self, self.disown(), TimeoutError("the bus was closed before the handler ended"))
 
     def disown(self) -> Call | None:
+        """Let go of the delivery that is under way, and return it."""
         call, self.call = self.call, None
         self.disowned = True
         return call

@@ -32,7 +32,7 @@ def line(event: Event) -> str:
     '[2025-11-05 10:15:50.456] HOOK_STRATEGY_COMPLETED (fast) - duration: 20.33s'
     """
     seconds, rest = divmod(event.time_ns, 1_000_000_000)
-    when = datetime.fromtimestamp(seconds).astimezone().strftime("%Y-%m-%d %H:%M:%S")  # noqa: DTZ006 - made local
+    when = datetime.fromtimestamp(seconds).astimezone().strftime("%Y-%m-%d %H:%M:%S")
     text = f"[{when}.{rest // 1_000_000:03d}] {_title(event.type)}"
     for key in _NAMED_BY:
         if name := event.payload.get(key):

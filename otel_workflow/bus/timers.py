@@ -9,7 +9,7 @@ from collections.abc import Callable
 from itertools import count
 from queue import Empty, SimpleQueue
 
-from otel_workflow.bus.threads import LINGER, launch
+from otel_workflow.bus.threads import LINGER, launch, this_thread
 
 __all__ = ("Timers",)
 
@@ -50,7 +50,8 @@ class Timers:
         return self.thread
 
     def run(self) -> None:
-        self.thread = threading.current_thread()
+        """Ring what is due, until nothing is left."""
+        self.thread = this_thread()
         while self._turn():
             pass
         self.thread = None

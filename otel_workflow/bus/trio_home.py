@@ -120,6 +120,7 @@ class TrioLane:
 
     @property
     def busy(self) -> bool:
+        """Whether a delivery is under way here."""
         return self.call is not None
 
     async def attend(self) -> None:
@@ -210,6 +211,7 @@ class TrioLane:
             self.scope.cancel()
 
     def disown(self) -> Call | None:
+        """Let go of the delivery that is under way, and return it."""
         call, self.call = self.call, None
         self.disowned = True
         return call

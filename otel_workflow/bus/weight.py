@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from itertools import islice
-from types import MappingProxyType
+from types import MappingProxyType, NoneType
 from typing import Any
 
 from otel_workflow.bus import guard
@@ -18,6 +18,7 @@ _SLOT = 96
 """Bytes of a small value and its key in a dict."""
 _UNKNOWN = 16 * 1024
 """What a payload counts for that cannot be looked at."""
+_SMALL = frozenset({int, float, bool, NoneType})
 _DEEPEST = 5
 _SAMPLE = 64
 """Items of a long list that are looked at; the rest is taken to be alike."""
@@ -30,14 +31,16 @@ def weigh(event: Event) -> int:
         # A foreign mapping may run anything when it is asked for its values.
         size, error = guard.call(_of, payload, _DEEPEST)
         return _EVENT + (_UNKNOWN if error is not None or size is None else size)
-    size = _EVENT + _SLOT * len(payload)
+    size = _EVENT
     try:
         for value in payload.values():
             kind = type(value)
             if kind is str:
-                size += len(value)
-            elif kind is not float and kind is not int and kind is not bool and value is not None:
-                size += _of(value, _DEEPEST)
+                size += _SLOT + len(value)
+            elif kind in _SMALL:
+                size += _SLOT
+            else:
+                size += _SLOT + _of(value, _DEEPEST)
     except RuntimeError:
         # Somebody else changes the payload while we look at it.
         return size + _UNKNOWN

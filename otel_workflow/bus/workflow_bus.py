@@ -22,6 +22,7 @@ from otel_workflow.bus.results import (
     complete,
 )
 from otel_workflow.bus.routes import Routes, matcher
+from otel_workflow.bus.shapes import Box
 from otel_workflow.bus.statistics import Books, BusStatistics
 from otel_workflow.bus.subscription import (
     Handler,
@@ -255,8 +256,11 @@ class WorkflowEventBus:
             await signal.wait(None if deadline is None else max(0.0, deadline - time.monotonic()))
         return WorkflowEventDispatchResult(event, [_result(box, collector, inside, timeout) for box in boxes])
 
-    def emit(self, event: Event) -> None:
-        """Hand over an event that is already made and, if there is a journal, already in it."""
+    def emit(self, event: Event, size: int | None = None) -> None:
+        """Hand over an event that is already made and, if there is a journal, already in it.
+
+        ``size`` in bytes saves an estimate, where the journal has just measured the event.
+        """
         boxes = self._routes[event.type]
         if not boxes:
             if self._closed:
@@ -269,14 +273,15 @@ class WorkflowEventBus:
         if inside and len(inside) > MAX_DEPTH:
             books.depth += copies
             return
-        size = weigh(event)
+        if size is None:
+            size = weigh(event)
         entry: Entry = (event, size, inside, None)
         for box in boxes:
             # ``Mailbox.put``, written out: this is the bus's innermost loop.
             queue = box.queue
             queue.append(entry)
-            box.bytes += size
-            if box.bytes > box.max_bytes or len(queue) > box.room:
+            box.bytes = load = box.bytes + size
+            if load > box.max_bytes or len(queue) > box.room:
                 box.make_room()
             if not box.awake:
                 box.awake = True
@@ -332,7 +337,7 @@ class WorkflowEventBus:
     def _all(self) -> list[Mailbox]:
         return [*self._boxes.values(), *list(self._leaving)]
 
-    def _queued(self, inside: tuple[Mailbox, ...]) -> int:
+    def _queued(self, inside: tuple[Box, ...]) -> int:
         return sum(box.queued for box in self._all() if box not in inside)
 
     # -- the end --------------------------------------------------------------------------------
@@ -365,7 +370,7 @@ class WorkflowEventBus:
             if box.waiting and not getattr(box.home, "alive", True):
                 self._move(box.home)
 
-    def _part(self, inside: tuple[Mailbox, ...]) -> None:
+    def _part(self, inside: tuple[Box, ...]) -> None:
         """End all subscriptions: drop what waits, cancel what runs."""
         with self._lock:
             boxes = self._all()
@@ -378,7 +383,7 @@ class WorkflowEventBus:
                 for lane in list(box.lanes):
                     lane.interrupt()
 
-    def _stop(self, inside: tuple[Mailbox, ...] = ()) -> None:
+    def _stop(self, inside: tuple[Box, ...] = ()) -> None:
         self._closed = True
         if self._boxes:
             self._part(inside)
@@ -456,7 +461,7 @@ async def _room(box: Mailbox, size: int, deadline: float | None) -> None:
         wait = min(0.02, wait + 0.001)
 
 
-def _result(box: Mailbox, collector: Collector, inside: tuple[Mailbox, ...], timeout: float | None) -> EventHandlerResult:
+def _result(box: Mailbox, collector: Collector, inside: tuple[Box, ...], timeout: float | None) -> EventHandlerResult:
     if (result := collector.results.get(box.id)) is not None:
         return result
     if box in inside:

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar, overload
 from otel_workflow.instrumentation.context import current
 from otel_workflow.instrumentation.phases import INERT, Phase, Workflow
 from otel_workflow.instrumentation.scope import Scope
-from otel_workflow.instrumentation.spec import Spec
 from otel_workflow.masking import mask
 
 if TYPE_CHECKING:
@@ -66,20 +65,18 @@ def phase(
     ``fail()`` from the enclosing phases; ``parent`` says outright what the context would say;
     ``event`` is the subject of its event types and ``payload`` adds keys to their payload.
     """
-    scope: Scope[Phase] = Scope(
-        Spec(
-            name=_name(name),
-            task_type=type,
-            attributes=attributes,
-            detail=detail,
-            attempt=attempt,
-            allow_failure=allow_failure,
-            parent=parent,
-            links=links,
-            subject=event,
-            payload=payload,
-        )
-    )
+    given = {
+        "task_type": type,
+        "attributes": attributes,
+        "detail": detail,
+        "attempt": attempt,
+        "allow_failure": allow_failure,
+        "parent": parent,
+        "links": links,
+        "subject": event,
+        "payload": payload,
+    }
+    scope: Scope[Phase] = Scope(_name(name), False, given)
     return scope if isinstance(name, str) else scope(name)
 
 
@@ -111,23 +108,14 @@ def workflow(
     A run inside another one, in this process or a parent, is a phase of it. ``run_id`` defaults
     to the trace id; ``action`` is the conventions' action of a pipeline.
     """
-    scope: Scope[Workflow] = Scope(
-        Spec(
-            name=_name(name),
-            is_run=True,
-            run_id=run_id,
-            action=action,
-            attributes=attributes,
-            parent=parent,
-            links=links,
-        )
-    )
+    given = {"run_id": run_id, "action": action, "attributes": attributes, "parent": parent, "links": links}
+    scope: Scope[Workflow] = Scope(_name(name), True, given)
     return scope if isinstance(name, str) else scope(name)
 
 
 def current_phase() -> Phase:
     """Return the innermost open phase here; an inert one where there is none, never None."""
     found: Phase | None = current()
-    while found is not None and found.ended:
-        found = found.outer
+    while found is not None and found._ended:
+        found = found._outer
     return found if found is not None else INERT

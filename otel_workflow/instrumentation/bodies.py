@@ -33,16 +33,16 @@ _NO_PARENT = b"\x00" * 8
 
 def subject_of(phase: Phase) -> str:
     """Return the first part of the phase's event types: ``workflow`` for a run, else as given."""
-    spec = phase.spec
+    spec = phase._spec
     return "workflow" if spec.is_run and spec.subject == "phase" else spec.subject
 
 
 def identity(phase: Phase) -> dict[str, Any]:
     """What every record of a phase says, so that one record alone can be drawn."""
-    spec = phase.spec
+    spec = phase._spec
     body: dict[str, Any] = {"name": clean_text(spec.name, 1024), "run": phase.run_id}
-    if phase.workflow_name:
-        body["workflow"] = phase.workflow_name
+    if phase._workflow_name:
+        body["workflow"] = phase._workflow_name
     if (subject := subject_of(phase)) != "phase":
         body["subject"] = subject
     if spec.is_run and spec.action != "RUN":
@@ -53,9 +53,9 @@ def identity(phase: Phase) -> dict[str, Any]:
         body["detail"] = spec.detail
     if spec.attempt != 1:
         body["attempt"] = spec.attempt
-    payload = phase.ending if phase.ending is not None else spec.payload
-    if payload:
-        body["payload"] = _masked(clean_attributes(payload))
+    payload = phase._ending if phase._ending is not None else spec.payload
+    if payload is not None and (said := clean_attributes(payload)):
+        body["payload"] = _masked(said)
     if spec.source != "otel_workflow":
         body["source"] = spec.source
     return body
@@ -64,13 +64,13 @@ def identity(phase: Phase) -> dict[str, Any]:
 def start_body(phase: Phase, parent: SpanContext | None) -> dict[str, Any]:
     """Return what a start record says beyond ids and times."""
     body = identity(phase)
-    initial = getattr(phase.span, "initial", None) or clean_attributes(phase.spec.attributes)
+    initial = getattr(phase.span, "initial", None) or clean_attributes(phase._spec.attributes)
     if initial:
         body["attributes"] = _masked(initial)
-    outer = phase.outer
+    outer = phase._outer
     if outer is not None and parent is not None and outer.span_id != f"{parent.span_id:016x}":
         body["parent_phase"] = outer.span_id
-    if phase.inferred:
+    if phase._inferred:
         body["inferred"] = True
     return body
 
@@ -78,7 +78,7 @@ def start_body(phase: Phase, parent: SpanContext | None) -> dict[str, Any]:
 def end_body(phase: Phase, verdict: Verdict) -> dict[str, Any]:
     """Return what an end record says, with all that the span gathered."""
     body = identity(phase)
-    body["start"] = phase.start_ns
+    body["start"] = phase._start_ns
     body["outcome"] = verdict.outcome.value
     if verdict.reason:
         body["reason"] = masked(verdict.reason)
@@ -111,14 +111,14 @@ def _masked(attributes: dict[str, Any]) -> dict[str, Any]:
 
 def record(phase: Phase, transition: str, time_ns: int, mono: int, body: dict[str, Any]) -> None:
     """Journal first; then the bus, and only if somebody listens."""
-    recorder = phase.recorder
+    recorder = phase._recorder
     if recorder is None:
         return
-    listeners = recorder.bus.has_listeners and not phase.spec.published
+    listeners = recorder.bus.has_listeners and not phase._spec.published
     if recorder.journal is None and not listeners:
         return
-    phase.sequence += 1
-    body["seq"] = phase.sequence
+    phase._sequence += 1
+    body["seq"] = phase._sequence
     payload = _flat(phase, transition, time_ns, mono, body)
     if recorder.journal is not None:
         recorder.journal.write(EVENT, payload)
@@ -134,11 +134,11 @@ def _flat(phase: Phase, transition: str, time_ns: int, mono: int, body: dict[str
     flags = SAMPLED if context.trace_flags.sampled else 0
     if parent is not None and parent.is_remote:
         flags |= PARENT_REMOTE
-    if phase.recorder is not None and phase.recorder.lane == "sdk":
+    if phase._recorder is not None and phase._recorder.lane == "sdk":
         flags |= MAKER_SDK
-    if phase.spec.is_run:
+    if phase._spec.is_run:
         flags |= IS_RUN
-    if phase.nested:
+    if phase._nested:
         flags |= NESTED
     if context.trace_state:
         body["tracestate"] = context.trace_state.to_header()

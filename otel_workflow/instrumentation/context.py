@@ -13,23 +13,21 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Protocol
 
-from opentelemetry import trace
 from opentelemetry.context import Context, attach, create_key, get_current
 from opentelemetry.trace.propagation import _SPAN_KEY
 
 if TYPE_CHECKING:
-    from opentelemetry.trace import Span
+    from opentelemetry.trace import Span, SpanContext
 
 __all__ = ("current", "enter", "inside", "leave", "span_context", "surroundings", "task_key")
-
 
 
 class CurrentPhase(Protocol):
     """What the context needs to know of a phase."""
 
-    ended: bool
-    task: int
-    previous: Context
+    _ended: bool
+    _task: int
+    _previous: Context
     span: Span
 
 
@@ -44,7 +42,7 @@ def current() -> Any:
 def task_key() -> int:
     """Return a number for the running task, or for the thread where there is no task."""
     asyncio: Any = sys.modules.get("asyncio")
-    if asyncio is not None and (loop := asyncio._get_running_loop()) is not None:  # noqa: SLF001
+    if asyncio is not None and (loop := asyncio._get_running_loop()) is not None:
         task = asyncio.current_task(loop)
         if task is not None:
             return id(task)
@@ -62,15 +60,15 @@ def surroundings() -> tuple[Context, Any, Span | None]:
     """
     context = get_current()
     phase: CurrentPhase | None = context.get(_PHASE_KEY)  # type: ignore[assignment]
-    if phase is not None and phase.ended and phase.task == task_key():
+    if phase is not None and phase._ended and phase._task == task_key():
         context = _living(context)
         phase = context.get(_PHASE_KEY)  # type: ignore[assignment]
     return context, phase, context.get(_SPAN_KEY)  # type: ignore[return-value]
 
 
 def _living(context: Context) -> Context:
-    while (phase := context.get(_PHASE_KEY)) is not None and phase.ended:  # type: ignore[attr-defined]
-        context = phase.previous  # type: ignore[attr-defined]
+    while (phase := context.get(_PHASE_KEY)) is not None and phase._ended:  # type: ignore[attr-defined]
+        context = phase._previous  # type: ignore[attr-defined]
     return context
 
 
@@ -84,7 +82,7 @@ def enter(phase: CurrentPhase, previous: Context) -> Context:
 def leave(phase: CurrentPhase) -> None:
     """Put back what was before a phase, if the phase is still current here."""
     if get_current().get(_PHASE_KEY) is phase:
-        attach(_living(phase.previous))
+        attach(_living(phase._previous))
 
 
 @contextmanager
@@ -99,7 +97,7 @@ def inside(held: list[Context]) -> Iterator[None]:
         attach(outside)
 
 
-def span_context(span: Span | None) -> trace.SpanContext | None:
+def span_context(span: Span | None) -> SpanContext | None:
     """Return a span's context if it is a valid one."""
     if span is None:
         return None

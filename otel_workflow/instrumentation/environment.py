@@ -62,7 +62,7 @@ def publish(recorder: Recorder) -> None:
     if not recorder.publishes_environment:
         return
     runs = list(recorder.open_runs.values())
-    made = runs[0].environment() if len(runs) == 1 else {}
+    made = runs[0]._environment() if len(runs) == 1 else {}
     for name in _NAMES:
         if name in made:
             os.environ[name] = made[name]

@@ -50,9 +50,9 @@ def begin(spec: Spec, recorder: Recorder, at_ns: int | None = None) -> Phase:
     time_ns = time_ns if at_ns is None else at_ns
     made = make_span(spec, recorder, parent, outer, previous, time_ns)
     phase = (Workflow if spec.is_run else Phase)(spec, recorder, made, previous)
-    phase.start_ns, phase.start_mono = time_ns, mono
-    phase.pid, phase.task = os.getpid(), task_key()
-    phase.outer, phase.inferred, phase.reporter = outer, inferred, report_progress
+    phase._start_ns, phase._start_mono = time_ns, mono
+    phase._pid, phase._task = os.getpid(), task_key()
+    phase._outer, phase._inferred, phase._reporter = outer, inferred, report_progress
     context = made.get_span_context()
     phase.trace_id, phase.span_id = f"{context.trace_id:032x}", f"{context.span_id:016x}"
     name_run(phase, recorder, parent)
@@ -63,7 +63,7 @@ def begin(spec: Spec, recorder: Recorder, at_ns: int | None = None) -> Phase:
     record(phase, "started", time_ns, mono, start_body(phase, parent))
     if recorder.journal is not None:
         recorder.journal.phase_opened()
-    if spec.is_run and not phase.nested:
+    if spec.is_run and not phase._nested:
         recorder.open_runs[id(phase)] = phase
         environment.publish(recorder)
     enter(phase, previous)
@@ -72,23 +72,23 @@ def begin(spec: Spec, recorder: Recorder, at_ns: int | None = None) -> Phase:
 
 def report_progress(phase: Phase, done: float, total: float | None, message: str) -> None:
     """Journal how far a phase is, or hold it for a while if the last report is fresh."""
-    recorder = phase.recorder
+    recorder = phase._recorder
     if recorder is None:
         return
-    if phase.pid != os.getpid():
+    if phase._pid != os.getpid():
         return
     time_ns, mono = recorder.clock.now()
     report = clean_attributes({"done": done, "total": total, "message": masked(message)})
-    if phase.progress_ns is not None and mono - phase.progress_ns < _PROGRESS_NS:
-        phase.progress_held = report
+    if phase._progress_ns is not None and mono - phase._progress_ns < _PROGRESS_NS:
+        phase._progress_held = report
         return
     _write_progress(phase, report, time_ns, mono)
 
 
 def _write_progress(phase: Phase, report: dict[str, Any], time_ns: int, mono: int) -> None:
-    phase.progress_ns, phase.progress_held = mono, None
+    phase._progress_ns, phase._progress_held = mono, None
     body = identity(phase)
-    body["start"] = phase.start_ns
+    body["start"] = phase._start_ns
     body["payload"] = {**body.get("payload", {}), **report}
     record(phase, "progress", time_ns, mono, body)
 
@@ -98,25 +98,25 @@ def finish(phase: Phase, error: BaseException | None, at_ns: int | None = None) 
 
     The end is the start plus what the monotonic clock counted, unless ``at_ns`` says when it was.
     """
-    recorder = phase.recorder
-    if recorder is None or phase.ended:
+    recorder = phase._recorder
+    if recorder is None or phase._ended:
         return
-    if phase.pid != os.getpid():  # a forked child walks out of its parent's block: not its end
+    if phase._pid != os.getpid():  # a forked child walks out of its parent's block: not its end
         leave(phase)
         return
     _, mono = recorder.clock.now()
-    elapsed = mono - phase.start_mono if at_ns is None else at_ns - phase.start_ns
-    time_ns = phase.start_ns + max(elapsed, 0)
+    elapsed = mono - phase._start_mono if at_ns is None else at_ns - phase._start_ns
+    time_ns = phase._start_ns + max(elapsed, 0)
     verdict = _verdict(phase, error)
     if verdict.is_error and not verdict.error_type:
         verdict = replace(verdict, error_type=semconv.ERROR_TYPE_OTHER)
     _hand_up(phase, verdict, error)
-    if phase.progress_held is not None:
-        _write_progress(phase, phase.progress_held, time_ns, mono)
+    if phase._progress_held is not None:
+        _write_progress(phase, phase._progress_held, time_ns, mono)
     if recorder.lane == "sdk":
         close_sdk_span(phase, verdict, time_ns)
     body = end_body(phase, verdict)
-    phase.ended = True
+    phase._ended = True
     if isinstance(phase.span, PhaseSpan):
         phase.span.end_time = time_ns
     record(phase, transition_of(verdict.outcome), time_ns, mono, body)
@@ -134,7 +134,7 @@ def _verdict(phase: Phase, error: BaseException | None) -> Verdict:
 
     An exception outranks marks of peace; a mark of failure keeps its reason beside an exception.
     """
-    marked = phase.verdict
+    marked = phase._verdict
     if error is not None:
         left = of_exception(error)
         if left.outcome is not Outcome.SUCCESS:
@@ -149,26 +149,26 @@ def _verdict(phase: Phase, error: BaseException | None) -> Verdict:
     status = getattr(phase.span, "status", None)
     if isinstance(status, Status) and status.status_code is StatusCode.ERROR:
         return Verdict(Outcome.FAILURE, masked(clean_text(status.description or "", MAX_REASON)))
-    if phase.handed:
-        name, inner = next(iter(phase.handed.items()))
+    if phase._handed:
+        name, inner = next(iter(phase._handed.items()))
         return replace(inner, reason=f"{name}: {inner.reason}" if inner.reason else name, handed=True)
     return SUCCESS
 
 
 def _note_exception(phase: Phase, error: BaseException, verdict: Verdict) -> None:
     """Record the exception where it was first seen; enclosing phases only carry the verdict."""
-    if verdict.is_error and phase.seen_exception != id(error):
+    if verdict.is_error and phase._seen_exception != id(error):
         phase.span.record_exception(error)
-    if phase.outer is not None:
-        phase.outer.seen_exception = id(error)
+    if phase._outer is not None:
+        phase._outer._seen_exception = id(error)
 
 
 def _hand_up(phase: Phase, verdict: Verdict, error: BaseException | None) -> None:
     """Hand a mark of failure up; exceptions travel by themselves; a good retry takes it back."""
-    spec, outer = phase.spec, phase.outer
-    if outer is None or outer.ended:
+    spec, outer = phase._spec, phase._outer
+    if outer is None or outer._ended:
         return
     if verdict.is_error and error is None and not spec.allow_failure:
-        outer.handed[spec.name] = verdict
+        outer._handed[spec.name] = verdict
     elif verdict.outcome is Outcome.SUCCESS and spec.attempt > 1:
-        outer.handed.pop(spec.name, None)
+        outer._handed.pop(spec.name, None)

@@ -38,18 +38,18 @@ def find_parent(
 
 def name_run(phase: Phase, recorder: Recorder, parent: SpanContext | None) -> None:
     """Give the phase its run: the enclosing one's, or that of the environment, or its own."""
-    spec, outer = phase.spec, phase.outer
+    spec, outer = phase._spec, phase._outer
     if outer is not None:
-        phase.run_id, phase.workflow_name, phase.nested = outer.run_id, outer.workflow_name, True
+        phase.run_id, phase._workflow_name, phase._nested = outer.run_id, outer._workflow_name, True
         return
-    phase.nested = parent is not None and recorder.environment_nested
-    if phase.nested:
-        phase.workflow_name = os.environ.get("OW_WORKFLOW", "")
+    phase._nested = parent is not None and recorder.environment_nested
+    if phase._nested:
+        phase._workflow_name = os.environ.get("OW_WORKFLOW", "")
     elif spec.is_run:
-        phase.workflow_name = clean_text(spec.name, 256)
-    phase.run_id = clean_text(spec.run_id, 256) if spec.run_id and not phase.nested else phase.trace_id
+        phase._workflow_name = clean_text(spec.name, 256)
+    phase.run_id = clean_text(spec.run_id, 256) if spec.run_id and not phase._nested else phase.trace_id
     if recorder.first_run is not None:
-        recorder.first_run(phase.workflow_name or spec.name)
+        recorder.first_run(phase._workflow_name or spec.name)
 
 
 def is_sampled(

@@ -38,55 +38,62 @@ class Phase:
 
     __slots__ = (
         "__weakref__",
-        "ended",
-        "ending",
-        "handed",
-        "inferred",
-        "nested",
-        "outer",
-        "pid",
-        "previous",
-        "progress_held",
-        "progress_ns",
-        "recorder",
-        "reporter",
+        "_ended",
+        "_ending",
+        "_handed",
+        "_inferred",
+        "_nested",
+        "_outer",
+        "_pid",
+        "_previous",
+        "_progress_held",
+        "_progress_ns",
+        "_recorder",
+        "_reporter",
+        "_seen_exception",
+        "_sequence",
+        "_spec",
+        "_start_mono",
+        "_start_ns",
+        "_task",
+        "_verdict",
+        "_workflow_name",
         "run_id",
-        "seen_exception",
-        "sequence",
         "span",
         "span_id",
-        "spec",
-        "start_mono",
-        "start_ns",
-        "task",
         "trace_id",
-        "verdict",
-        "workflow_name",
     )
 
     def __init__(self, spec: Spec, recorder: Recorder | None, span: Span, previous: Context) -> None:
-        self.spec = spec
-        self.recorder = recorder
+        self._spec: Spec = spec
+        self._recorder: Recorder | None = recorder
         self.span: Span = span
-        self.previous = previous
-        self.trace_id = self.span_id = self.run_id = self.workflow_name = ""
-        self.outer: Phase | None = None
-        self.reporter: Callable[[Phase, float, float | None, str], None] | None = None
-        self.nested = self.inferred = False
-        self.ended = recorder is None
-        self.verdict: Verdict | None = None
-        self.handed: dict[str, Verdict] = {}
-        self.seen_exception = 0
-        self.start_ns = self.start_mono = self.sequence = 0
-        self.progress_ns: int | None = None
-        self.ending: dict[str, Any] | None = None
-        self.progress_held: dict[str, Any] | None = None
-        self.pid = self.task = 0
+        self._previous: Context = previous
+        self.trace_id: str = ""
+        self.span_id: str = ""
+        self.run_id: str = ""
+        self._workflow_name: str = ""
+        self._outer: Phase | None = None
+        self._reporter: Callable[[Phase, float, float | None, str], None] | None = None
+        self._nested: bool = False
+        self._inferred: bool = False
+        self._ended: bool = recorder is None
+        self._verdict: Verdict | None = None
+        self._handed: dict[str, Verdict] = {}
+        self._seen_exception: int = 0
+        self._start_ns: int = 0
+        self._start_mono: int = 0
+        self._sequence: int = 0
+        self._progress_ns: int | None = None
+        self._ending: dict[str, Any] | None = None
+        self._progress_held: dict[str, Any] | None = None
+        self._pid: int = 0
+        self._task: int = 0
 
     @property
     def name(self) -> str:
         """The name it was opened with; empty when inert."""
-        return self.spec.name
+        return self._spec.name
 
     def set_attribute(self, key: str, value: AttributeValue) -> None:
         """Set an attribute of the phase's span; any value is taken, none raises."""
@@ -94,30 +101,30 @@ class Phase:
 
     def progress(self, done: float, total: float | None = None, message: str = "") -> None:
         """Say how far it is; journalled at once, at most ten times a second, the last kept."""
-        if self.reporter is not None and not self.ended:
-            guarded(None, self.reporter, self, done, total, message)
+        if self._reporter is not None and not self._ended:
+            guarded(None, self._reporter, self, done, total, message)
 
     def fail(self, reason: str = "", *, error_type: str | None = None) -> None:
         """Mark that the work failed, without an exception."""
-        self._mark(Outcome.FAILURE, reason, error_type)
+        guarded(None, self._mark, Outcome.FAILURE, reason, error_type)
 
     def error(self, reason: str = "", *, error_type: str | None = None) -> None:
         """Mark that the system failed the work: a lost machine, a full disk."""
-        self._mark(Outcome.ERROR, reason, error_type)
+        guarded(None, self._mark, Outcome.ERROR, reason, error_type)
 
     def skip(self, reason: str = "") -> None:
         """Mark that it decided not to run."""
-        self._mark(Outcome.SKIP, reason, None)
+        guarded(None, self._mark, Outcome.SKIP, reason, None)
 
     def cancel(self, reason: str = "") -> None:
         """Mark that somebody asked for it to stop."""
-        self._mark(Outcome.CANCELLATION, reason, None)
+        guarded(None, self._mark, Outcome.CANCELLATION, reason, None)
 
     def _mark(self, outcome: Outcome, reason: str, error_type: str | None) -> None:
-        if self.recorder is not None and not self.ended:
+        if self._recorder is not None and not self._ended:
             text = masked(clean_text(text_of(reason), MAX_REASON))
-            kind = clean_text(text_of(error_type), 256) if error_type else None
-            self.verdict = Verdict(outcome, text, kind)
+            kind = clean_text(text_of(error_type), 256) if error_type is not None else None
+            self._verdict = Verdict(outcome, text, kind)
 
     def child_env(self, env: Mapping[str, str] | None = None) -> dict[str, str]:
         """Return a copy of an environment (default: this process's) in which a child finds us.
@@ -125,15 +132,15 @@ class Phase:
         It gains TRACEPARENT, OW_JOURNAL and OW_WORKFLOW; nothing else is changed.
         """
         made = dict(os.environ if env is None else env)
-        if self.recorder is not None:
+        if self._recorder is not None:
             ours: dict[str, str] = {}
-            made.update(guarded(ours, self.environment))
+            made.update(guarded(ours, self._environment))
         return made
 
-    def environment(self) -> dict[str, str]:
+    def _environment(self) -> dict[str, str]:
         """Return the variables that make a child process a child of this phase."""
-        directory = getattr(self.recorder and self.recorder.journal, "directory", None)
-        return describe(self.span.get_span_context(), self.workflow_name, directory)
+        directory = getattr(self._recorder and self._recorder.journal, "directory", None)
+        return describe(self.span.get_span_context(), self._workflow_name, directory)
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle as the span context: in another process it serves as ``parent=``."""
@@ -153,7 +160,7 @@ class Workflow(Phase):
     @property
     def url(self) -> str | None:
         """The address of its trace, from ``OW_TRACE_URL``; None when that is not set."""
-        template = self.recorder.trace_url if self.recorder else None
+        template = self._recorder.trace_url if self._recorder else None
         if not template:
             return None
         return template.replace("{trace_id}", self.trace_id).replace("{run_id}", self.run_id)

@@ -17,6 +17,7 @@ from opentelemetry import trace
 
 from otel_workflow.bus import WorkflowEventBus, get_bus
 from otel_workflow.clock import Clock, SystemClock
+from otel_workflow.guard import guarded
 from otel_workflow.instrumentation.ids import RandomIds
 from otel_workflow.semconv import SCHEMA_URL, SCOPE_NAME
 
@@ -88,6 +89,7 @@ class _Slot:
 
 
 _slot = _Slot()
+_NOBODYS = (trace.ProxyTracerProvider, trace.NoOpTracerProvider)
 
 
 def install(recorder: Recorder) -> None:
@@ -129,18 +131,19 @@ def is_disabled() -> bool:
 
 def active() -> Recorder | None:
     """Return the recorder in force, or None where a phase is to be inert."""
-    return _slot.recorder or _resolve()
+    return _slot.recorder or guarded(None, _resolve)
 
 
 def _resolve() -> Recorder | None:
     if not is_disabled():
-        if _slot.auto is not None and not _slot.tried and os.environ.get("OW_JOURNAL"):
-            _slot.tried = True
-            _slot.auto()
+        if not _slot.tried and _slot.auto is not None:
+            _slot.tried = True  # the environment is asked once, at the first phase
+            if os.environ.get("OW_JOURNAL"):
+                _slot.auto()
             if _slot.recorder is not None:
                 return _slot.recorder
         provider = trace.get_tracer_provider()
-        if not isinstance(provider, trace.ProxyTracerProvider | trace.NoOpTracerProvider):
+        if type(provider) not in _NOBODYS:
             return _plain_sdk(provider)
     return _listened()
 

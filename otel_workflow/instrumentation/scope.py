@@ -23,24 +23,32 @@ __all__ = ("Scope",)
 
 P = ParamSpec("P")
 R = TypeVar("R")
-S = TypeVar("S", bound=Phase, covariant=True)
+S = TypeVar("S", bound=Phase, covariant=True)  # noqa: PLC0105 - the name that users see
 
 
 class Scope(Generic[S]):
     """Opens a phase at entry, ends it at exit; as a decorator it does so around every call."""
 
-    __slots__ = ("_open", "_spec")
+    __slots__ = ("_arguments", "_open", "_spec")
 
-    def __init__(self, spec: Spec) -> None:
-        self._spec = spec
+    def __init__(self, name: str, is_run: bool, arguments: dict[str, Any]) -> None:
+        self._arguments = name, is_run, arguments
+        self._spec: Spec | None = None
         self._open: list[Phase] = []
 
+    def _defined(self) -> Spec:
+        """The definition; made at the first entry that records, so that an inert one costs nothing."""
+        if self._spec is None:
+            name, is_run, arguments = self._arguments
+            self._spec = Spec(name, is_run, **arguments)
+        return self._spec
+
     def __enter__(self) -> S:
-        recorder = guarded(None, active)
-        inert = INERT_RUN if self._spec.is_run else INERT
+        recorder = active()
+        inert = INERT_RUN if self._arguments[1] else INERT
         if recorder is None:
             return cast("S", inert)
-        opened: Phase = guarded(inert, begin, self._spec, recorder)
+        opened: Phase = guarded(inert, begin, self._defined(), recorder)
         self._open.append(opened)
         return cast("S", opened)
 
@@ -61,7 +69,7 @@ class Scope(Generic[S]):
             if found in self._open:
                 self._open.remove(found)
                 return cast("Phase", found)
-            found = found.outer
+            found = found._outer
         return self._open.pop()
 
     async def __aenter__(self) -> S:
@@ -78,9 +86,9 @@ class Scope(Generic[S]):
 
     def __call__(self, fn: Callable[P, R], /) -> Callable[P, R]:
         """Decorate a function, coroutine, generator or async generator; it keeps its kind."""
-        spec = self._spec
+        arguments = self._arguments
 
         def opening() -> Scope[Any]:
-            return Scope(spec)
+            return Scope(*arguments)
 
         return wrap(fn, opening)

@@ -30,7 +30,7 @@ from otel_workflow.semconv import (
     EXCEPTION_STACKTRACE,
     EXCEPTION_TYPE,
 )
-from otel_workflow.values import MAX_ITEMS, clean_attributes, clean_text, clean_value
+from otel_workflow.values import MAX_ITEMS, MAX_TEXT, MAX_TOTAL, clean_attributes, clean_text, clean_value, weight_of
 
 if TYPE_CHECKING:
     from opentelemetry.util.types import Attributes, AttributeValue
@@ -48,7 +48,8 @@ class PhaseSpan(Span):
     """Holds what a phase gathers while it is open.
 
     ``attributes`` set by user code, ``span_events`` as (ns, name, attributes), ``links_made`` as
-    (trace id, span id, attributes). Beyond 128 of each the rest is counted in ``dropped``.
+    (trace id, span id, attributes). Beyond 128 of each, or beyond ``room`` characters for all of
+    it, the rest is counted in ``dropped``: a phase whose record is too large would be lost whole.
     """
 
     __slots__ = (
@@ -64,6 +65,7 @@ class PhaseSpan(Span):
         "own",
         "parent",
         "resource",
+        "room",
         "span_events",
         "start_time",
         "status",
@@ -95,6 +97,7 @@ class PhaseSpan(Span):
         self.span_events: list[tuple[int, str, dict[str, Any]]] = []
         self.links_made: list[tuple[str, str, dict[str, Any]]] = []
         self.dropped = [0, 0, 0]
+        self.room = MAX_TOTAL
         self.status = Status()
         self.resource: Any = None
         self.on_end: Any = None
@@ -125,10 +128,11 @@ class PhaseSpan(Span):
         if self.end_time is not None or value is None:
             return
         name = clean_text(text_of(key), 256)
-        if len(self.own) >= MAX_ITEMS and name not in self.own:
+        if self.room <= 0 or (len(self.own) >= MAX_ITEMS and name not in self.own):
             self.dropped[0] += 1
         elif name:
-            self.own[name] = clean_value(value)
+            made = self.own[name] = clean_value(value, min(MAX_TEXT, self.room))
+            self.room -= weight_of(made) + len(name)
 
     def add_event(self, name: str, attributes: Attributes = None, timestamp: int | None = None) -> None:
         """Add a span event at a time in ns, by default now."""
@@ -137,11 +141,13 @@ class PhaseSpan(Span):
     def _add_event(self, name: str, attributes: Attributes, timestamp: int | None) -> None:
         if self.end_time is not None:
             return
-        if len(self.span_events) >= MAX_ITEMS:
+        if self.room <= 0 or len(self.span_events) >= MAX_ITEMS:
             self.dropped[1] += 1
             return
         time_ns = timestamp if type(timestamp) is int and timestamp > 0 else self.clock.now()[0]
-        self.span_events.append((time_ns, clean_text(text_of(name), 1024), clean_attributes(attributes)))
+        made = clean_text(text_of(name), 1024), clean_attributes(attributes, min(MAX_TEXT, self.room))
+        self.room -= len(made[0]) + sum(len(key) + weight_of(value) for key, value in made[1].items())
+        self.span_events.append((time_ns, *made))
 
     def add_link(self, context: SpanContext, attributes: Attributes = None) -> None:
         """Link another span."""
@@ -150,17 +156,22 @@ class PhaseSpan(Span):
     def _add_link(self, context: SpanContext, attributes: Attributes) -> None:
         if self.end_time is not None or not context.is_valid:
             return
-        if len(self.links_made) >= MAX_ITEMS:
+        if self.room <= 0 or len(self.links_made) >= MAX_ITEMS:
             self.dropped[2] += 1
             return
         ids = f"{context.trace_id:032x}", f"{context.span_id:016x}"
-        self.links_made.append((*ids, clean_attributes(attributes)))
+        made = clean_attributes(attributes, min(MAX_TEXT, self.room))
+        self.room -= sum(len(key) + weight_of(value) for key, value in made.items())
+        self.links_made.append((*ids, made))
 
     def update_name(self, name: str) -> None:
         """Leave the name: a phase is known by it from its start on, and metrics count by it."""
 
     def set_status(self, status: Status | StatusCode, description: str | None = None) -> None:
         """Set the status; ERROR makes the phase fail, OK cannot be taken back (as the API says)."""
+        guarded(None, self._set_status, status, description)
+
+    def _set_status(self, status: Status | StatusCode, description: str | None) -> None:
         if self.end_time is not None or self.status.status_code is StatusCode.OK:
             return
         made = status if isinstance(status, Status) else Status(status, description)
@@ -172,7 +183,7 @@ class PhaseSpan(Span):
         exception: BaseException,
         attributes: Attributes = None,
         timestamp: int | None = None,
-        escaped: bool = False,  # noqa: FBT001, FBT002 - the API's signature
+        escaped: bool = False,
     ) -> None:
         """Add the ``exception`` event of the conventions, its stack trace cut to 8 KiB."""
         del escaped

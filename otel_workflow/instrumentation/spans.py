@@ -83,25 +83,23 @@ def _sdk_span(
 
 def close_sdk_span(phase: Phase, verdict: Verdict, time_ns: int) -> None:
     """Put on a foreign SDK's span what the bridge would put on ours, and end it."""
-    spec, span = phase.spec, phase.span
-    is_run = spec.is_run and not phase.nested
+    spec, span = phase._spec, phase.span
+    is_run = spec.is_run and not phase._nested
     if is_run:
-        span.set_attributes(semconv.run_attributes(phase.workflow_name, phase.run_id, spec.action))
+        span.set_attributes(semconv.run_attributes(phase._workflow_name, phase.run_id, spec.action))
     else:
         span.set_attributes(
             semconv.task_attributes(spec.name, phase.span_id, spec.task_type, spec.attempt, spec.detail)
         )
     span.set_attributes(
-        semconv.end_attributes(
-            verdict.outcome, is_run=is_run, reason=verdict.reason, error_type=verdict.error_type
-        )
+        semconv.end_attributes(verdict.outcome, is_run=is_run, reason=verdict.reason, error_type=verdict.error_type)
     )
     subject = "workflow" if spec.is_run and spec.subject == "phase" else spec.subject
     span.add_event(
         *semconv.lifecycle_event(
             subject,
             verdict.outcome,
-            duration_ns=time_ns - phase.start_ns,
+            duration_ns=time_ns - phase._start_ns,
             reason=verdict.reason,
             error_type=verdict.error_type,
         )

@@ -11,7 +11,7 @@ import inspect
 from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import AbstractContextManager
 from types import TracebackType
-from typing import Any, ParamSpec, TypeVar, cast
+from typing import Any, ParamSpec, Self, TypeVar, cast
 
 from opentelemetry.context import attach, get_current
 
@@ -93,7 +93,7 @@ class _Caught:
 
     error: BaseException | None = None
 
-    def __enter__(self) -> _Caught:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: object, error: BaseException | None, stack: object, /) -> bool:

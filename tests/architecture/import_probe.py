@@ -30,7 +30,6 @@ _WORK = (
     "os.rmdir",
     "os.scandir",
     "os.system",
-    "_thread.start_new_thread",
     "shutil.",
     "socket.",
     "sqlite3.connect",
@@ -64,6 +63,17 @@ class Probe:
                 return
             frame = frame.f_back  # type: ignore[assignment]
 
+    def trap_threads(self) -> None:
+        """Hear every start of a thread, which not every Python audits."""
+        kind: Any = threading.Thread
+        start = kind.start
+
+        def trapped_start(thread: threading.Thread) -> None:
+            self.blame(f"starts a thread: {thread.name}")
+            start(thread)
+
+        kind.start = trapped_start
+
     def trap_environment(self) -> None:
         """Hear every read of ``os.environ``."""
         kind: Any = type(os.environ)
@@ -87,6 +97,7 @@ def main(above: str, name: str) -> int:
     files = sorted(path.relative_to(above).with_suffix("") for path in package.rglob("*.py"))
     probe = Probe(package)
     probe.trap_environment()
+    probe.trap_threads()
     sys.addaudithook(probe.hear)
     threads = threading.active_count()
     for file in files:

@@ -16,8 +16,16 @@ from tests.architecture.source import Module
 __all__ = ("work_at_import",)
 
 _BUILTIN = frozenset(
-    "bool bytes dict enumerate float frozenset int len list max min object property range set sorted str sum tuple zip".split()
+    {
+        *("abs", "all", "any", "bool", "bytes", "chr", "dict", "divmod", "enumerate", "float", "frozenset", "getattr"),
+        *("hasattr", "int", "isinstance", "len", "list", "max", "min", "next", "object", "ord", "property", "range"),
+        *("repr", "reversed", "round", "set", "slice", "sorted", "str", "sum", "tuple", "zip"),
+    }
 )
+_METHODS = frozenset(
+    {"encode", "format", "index", "items", "join", "keys", "lower", "split", "splitlines", "union", "upper", "values"}
+)
+"""Methods of text and collections: of constants, since nothing else is there to be asked."""
 _PURE = frozenset(
     {
         "collections.namedtuple",
@@ -64,16 +72,18 @@ _PURE = frozenset(
         "otel_workflow.settings._one_of",
     }
 )
-_MARKS = frozenset("abstractmethod classmethod final overload override property runtime_checkable staticmethod".split())
-"""Decorators that mark and do nothing; ``x.setter`` and ``x.command`` register with what is theirs."""
-_REGISTER = frozenset("setter deleter command callback".split())
+_MARKS = frozenset({"abstractmethod", "classmethod", "final", "overload", "runtime_checkable", "staticmethod"})
+_REGISTER = frozenset({"callback", "command", "deleter", "setter"})
+"""Decorators that mark, or register with what is theirs, and do nothing else."""
+_SURROUNDINGS = ("os.environ", "sys.argv", "sys.modules")
 _DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 _CONDITIONS = ("TYPE_CHECKING", "typing.TYPE_CHECKING", "sys.version_info", "sys.platform")
 
 
 def work_at_import(module: Module) -> Iterator[str]:
     """Yield every place where importing the module would do more than define things."""
-    yield from _Reader(module, _names_in(module)).body(module.tree.body)
+    if not module.name.endswith("__main__"):  # the program itself, which nobody imports
+        yield from _Reader(module, _names_in(module)).body(module.tree.body)
 
 
 def _names_in(module: Module) -> dict[str, str]:
@@ -81,14 +91,7 @@ def _names_in(module: Module) -> dict[str, str]:
     names: dict[str, str] = {}
     for node in ast.walk(module.tree):
         if isinstance(node, ast.Import):
-            names.update(
-                {
-                    alias.asname or alias.name.partition(".")[0]: alias.asname
-                    and alias.name
-                    or alias.name.partition(".")[0]
-                    for alias in node.names
-                }
-            )
+            names.update({alias.asname: alias.name for alias in node.names if alias.asname})
         elif isinstance(node, ast.ImportFrom):
             names.update({alias.asname or alias.name: f"{node.module}.{alias.name}" for alias in node.names})
         elif isinstance(node, _DEFINITIONS):
@@ -129,9 +132,7 @@ class _Reader:
                 yield self.module.at(node, f"`{_first_line(node)}` is work at import")
 
     def is_harmless(self, test: ast.expr) -> bool:
-        """True for a question about the interpreter, and for a program's last lines."""
-        if ast.unparse(test) == "__name__ == '__main__'":
-            return self.module.name.endswith("__main__")
+        """True for a question about the interpreter."""
         question = test.left if isinstance(test, ast.Compare) else test
         return ast.unparse(question) in _CONDITIONS
 
@@ -168,7 +169,7 @@ class _Reader:
             return
         if isinstance(node, ast.Call) and not self.is_pure(node.func):
             yield self.module.at(node, f"`{ast.unparse(node.func)}(...)` is no call known to be pure")
-        if isinstance(node, ast.Subscript) and self.dotted(node.value) in ("os.environ", "sys.argv", "sys.modules"):
+        if isinstance(node, ast.Subscript) and self.dotted(node.value) in _SURROUNDINGS:
             yield self.module.at(node, f"`{ast.unparse(node)}` reads the process's surroundings")
         for child in ast.iter_child_nodes(node):
             if isinstance(child, ast.expr):
@@ -180,8 +181,8 @@ class _Reader:
                     yield from self.expression(part)
 
     def is_pure(self, function: ast.expr) -> bool:
-        if isinstance(function, ast.Attribute) and isinstance(function.value, ast.Constant | ast.JoinedStr):
-            return True  # "a b c".split()
+        if isinstance(function, ast.Attribute) and function.attr in _METHODS:
+            return self.dotted(function.value) not in _SURROUNDINGS
         name = self.dotted(function)
         if name in _PURE or (name in _BUILTIN and hasattr(builtins, name)):
             return True

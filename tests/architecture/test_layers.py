@@ -38,7 +38,7 @@ def contracts() -> dict[str, dict[str, object]]:
 @pytest.fixture
 def house(tmp_path: Path) -> Path:
     """An empty house with a room for every module that a contract names."""
-    rooms = set(re.findall(r"[a-z]+", " ".join(contracts()["The river flows downwards"]["layers"])))  # type: ignore[arg-type]
+    rooms = set(re.findall(r"[a-z_]+", " ".join(contracts()["The river flows downwards"]["layers"])))  # type: ignore[arg-type]
     package = tmp_path / "otel_workflow"
     package.mkdir()
     for name in ("__init__", *rooms):
@@ -109,3 +109,23 @@ def test_the_vocabulary_imports_the_standard_library_and_itself_only() -> None:
         if name.partition(".")[0] not in sys.stdlib_module_names and not VOCABULARY & {name, name.rpartition(".")[0]}
     ]
     assert [] == strangers
+
+
+@pytest.mark.parametrize("line", ["from opentelemetry.sdk.trace import Span", "import opentelemetry.exporter.otlp"])
+@pytest.mark.parametrize(
+    ("room", "may"),
+    [("live/page.py", False), ("bridge/http.py", False), ("bridge/encoder.py", True), ("runtime/provider.py", True)],
+)
+def test_only_a_few_rooms_may_know_the_sdk(room: str, may: bool, line: str) -> None:
+    """import-linter cannot say this, since the API shares the SDK's namespace; ruff can."""
+    done = subprocess.run(
+        [sys.executable, "-m", "ruff", "check", "--select=TID251", f"--stdin-filename=otel_workflow/{room}", "-"],
+        cwd=ROOT,
+        input=f"{line}\n",
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == (0 if may else 1), done.stdout + done.stderr
+    assert may or "TID251" in done.stdout

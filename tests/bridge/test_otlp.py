@@ -115,7 +115,7 @@ _spans = st.builds(
 # ---- the same data as protobuf messages -------------------------------------------------
 
 
-def _any_value(value: Any) -> AnyValue:
+def _any_value(value: Any) -> AnyValue:  # noqa: PLR0911 - a table of types
     if value is None:
         return AnyValue()
     if isinstance(value, bool):

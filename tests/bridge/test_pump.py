@@ -172,5 +172,3 @@ def test_every_batch_is_bounded_and_in_order(pump: Pump) -> None:
         say(made, "completed", f"{number}aaaaaaa".encode(), 2, outcome="success")
     pump.read([MemorySource(made)])
     assert [2, 1, 5] == [len(pump.batch(1 << 20, 2)), len(pump.batch(1, 100)), len(pump.batch(1 << 20, 100))]
-
-

@@ -78,7 +78,9 @@ def test_an_unavailable_backend_keeps_everything_waiting(receiver: OtlpReceiver,
 
 
 @pytest.mark.parametrize("status", [400, 413])
-def test_a_refused_batch_is_split_until_the_bad_span_stands_alone(receiver: OtlpReceiver, line: Line, status: int) -> None:
+def test_a_refused_batch_is_split_until_the_bad_span_stands_alone(
+    receiver: OtlpReceiver, line: Line, status: int
+) -> None:
     """Of eight spans the first is refused in every request it is part of: seven arrive."""
     made = line(8)
     receiver.script(status, status, status, status)

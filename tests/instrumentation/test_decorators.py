@@ -82,7 +82,7 @@ def test_a_decorated_thing_keeps_its_kind() -> None:
 
 def test_a_decorated_function_pickles() -> None:
     """It can be sent to a pool."""
-    assert plain is pickle.loads(pickle.dumps(plain))  # noqa: S301
+    assert plain is pickle.loads(pickle.dumps(plain))
 
 
 def test_each_call_is_a_new_phase() -> None:
@@ -139,7 +139,7 @@ def test_a_generator_passes_send_throw_and_its_return_value_through() -> None:
             yield got
         except KeyError as error:
             yield f"caught {error}"
-        return "done"  # noqa: B901 - the value of ``yield from``
+        return "done"
 
     def drive() -> Iterator[object]:
         result = yield from echo()  # type: ignore[func-returns-value]

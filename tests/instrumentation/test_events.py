@@ -165,7 +165,7 @@ def test_hostile_values_cost_no_other_attribute() -> None:
     attributes = captured.spans[0]["attributes"]
     long = attributes.pop("long")
     assert (16_384, 1, "nan", str(2**70), "\\xff\x00", "\\udc80") == (
-        len(long.rstrip("… (0123456789characters)")),
+        len(long.partition("…")[0]),
         attributes["good"],
         attributes["nan"],
         attributes["big"],

@@ -44,9 +44,7 @@ def built(name: str) -> Path:
     binary = cached(name)
     if binary is None:
         version = RECIPES[name].version
-        raise Unavailable(
-            f"{name} {version} is not built; run `python -m tests.servers build {name}`"
-        )
+        raise Unavailable(f"{name} {version} is not built; run `python -m tests.servers build {name}`")
     return binary
 
 
@@ -106,9 +104,7 @@ def _compile(recipe: Recipe, go: str, source: Path, target: Path, say: Say) -> N
     last: deque[str] = deque(maxlen=_LINES_KEPT_FOR_AN_ERROR)
     downloaded = compiled = 0
     began = told = time.monotonic()
-    with subprocess.Popen(
-        command, cwd=source, env=environment, text=True, stderr=subprocess.PIPE
-    ) as running:
+    with subprocess.Popen(command, cwd=source, env=environment, text=True, stderr=subprocess.PIPE) as running:
         assert running.stderr is not None
         for line in running.stderr:
             last.append(line)
@@ -122,6 +118,5 @@ def _compile(recipe: Recipe, go: str, source: Path, target: Path, say: Say) -> N
                 say(f"{recipe.name}: {told - began:.0f} s, {counts}")
     if running.returncode:
         raise Unavailable(
-            f"building {recipe.name} {recipe.version} in {source} failed; "
-            f"the end of what go said:\n{''.join(last)}"
+            f"building {recipe.name} {recipe.version} in {source} failed; the end of what go said:\n{''.join(last)}"
         )

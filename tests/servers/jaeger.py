@@ -82,8 +82,7 @@ class Jaeger:
             return seen
         names = sorted(span["operationName"] for span in seen["spans"])
         raise TimeoutError(
-            f"trace {trace_id} has {len(names)} of {spans} spans in Jaeger at {self.query} "
-            f"after {timeout:g} s: {names}"
+            f"trace {trace_id} has {len(names)} of {spans} spans in Jaeger at {self.query} after {timeout:g} s: {names}"
         )
 
 

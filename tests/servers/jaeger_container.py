@@ -90,9 +90,7 @@ class Container:
         self._container.reload()
         bound: dict[str, Any] = self._container.ports
         ports = {name: int(bound[f"{port}/tcp"][0]["HostPort"]) for name, port in _PORTS.items()}
-        if not until(
-            lambda: answers(f"http://127.0.0.1:{ports['health']}/status"), _SECONDS_TO_START
-        ):
+        if not until(lambda: answers(f"http://127.0.0.1:{ports['health']}/status"), _SECONDS_TO_START):
             said = self._container.logs(tail=5).decode(errors="replace")
             raise Unavailable(f"Jaeger in a container did not become healthy; it said:\n{said}")
         return ports

@@ -125,9 +125,7 @@ def as_process() -> Jaeger:
     return _jaeger(chosen, "native process", (), server.stop)
 
 
-def _jaeger(
-    ports: Mapping[str, int], how: str, passed_over: tuple[str, ...], stop: Callable[[], None]
-) -> Jaeger:
+def _jaeger(ports: Mapping[str, int], how: str, passed_over: tuple[str, ...], stop: Callable[[], None]) -> Jaeger:
     def url(name: str) -> str:
         return f"http://127.0.0.1:{ports[name]}"
 

@@ -25,9 +25,7 @@ class NativeServer:
     `folder` is its working directory, thrown away with it; `log` is in it.
     """
 
-    def __init__(
-        self, argv: Sequence[str], ports: Mapping[str, int], env: Mapping[str, str]
-    ) -> None:
+    def __init__(self, argv: Sequence[str], ports: Mapping[str, int], env: Mapping[str, str]) -> None:
         self.ports = dict(ports)
         self._folder = tempfile.TemporaryDirectory(prefix="ow-server-")
         self.folder = Path(self._folder.name)

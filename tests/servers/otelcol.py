@@ -9,9 +9,7 @@ from tests.servers.build import built
 from tests.servers.native import NativeServer, start_native
 
 
-def start_otelcol(
-    config: Path, *, ports: Sequence[str] = (), env: Mapping[str, str] | None = None
-) -> NativeServer:
+def start_otelcol(config: Path, *, ports: Sequence[str] = (), env: Mapping[str, str] | None = None) -> NativeServer:
     """Start the Collector 0.158 and return once its health check answers.
 
     The configuration must have the extension health_check at

@@ -65,9 +65,7 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     config.stash[_SERVERS].stop()
 
 
-def pytest_report_collectionfinish(
-    config: pytest.Config, items: Sequence[pytest.Item]
-) -> list[str]:
+def pytest_report_collectionfinish(config: pytest.Config, items: Sequence[pytest.Item]) -> list[str]:
     """Say in the head of the output which Jaeger the tests talk to, if one of them wants it.
 
     The header proper comes before collection, when nobody knows yet whether a
@@ -83,9 +81,7 @@ def pytest_report_collectionfinish(
     return [*config.stash[_SERVERS].lines(), *earlier]
 
 
-def pytest_terminal_summary(
-    terminalreporter: pytest.TerminalReporter, config: pytest.Config
-) -> None:
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     """Say it again at the end, where a skipped server would otherwise be overlooked."""
     for line in config.stash[_SERVERS].lines():
         terminalreporter.write_line(line)

@@ -62,9 +62,7 @@ def test_two_at_once_build_once(go_log: Path) -> None:
     assert "jaeger: waiting for another build to end" in lines
 
 
-def test_a_failed_build_leaves_nothing_and_tells_why(
-    go_log: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_failed_build_leaves_nothing_and_tells_why(go_log: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FAKE_GO_FAILS", "1")
     with pytest.raises(Unavailable, match=r"building jaeger .* failed(.|\n)*missing go.sum entry"):
         build("jaeger", lambda line: None)

@@ -90,9 +90,7 @@ def test_the_given_one_comes_first(jaeger: Jaeger, monkeypatch: pytest.MonkeyPat
         ("http://127.0.0.1:1,http://127.0.0.1:1", "nothing answers at http://127.0.0.1:1/api"),
     ],
 )
-def test_a_slip_in_the_given_one_finds_no_other(
-    monkeypatch: pytest.MonkeyPatch, value: str, complaint: str
-) -> None:
+def test_a_slip_in_the_given_one_finds_no_other(monkeypatch: pytest.MonkeyPatch, value: str, complaint: str) -> None:
     monkeypatch.setenv("OW_TEST_JAEGER", value)
     found = jaeger_ways.find_jaeger()
     assert isinstance(found, NoJaeger)

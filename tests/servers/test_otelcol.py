@@ -32,9 +32,7 @@ service:
 """
 
 
-def test_it_starts_takes_spans_and_stops(
-    server_binary: Callable[[str], Path], tmp_path: Path
-) -> None:
+def test_it_starts_takes_spans_and_stops(server_binary: Callable[[str], Path], tmp_path: Path) -> None:
     server_binary("otelcol")
     config = tmp_path / "otelcol.yaml"
     config.write_text(CONFIG)

@@ -33,9 +33,7 @@ def test_elsewhere_it_is_skipped_and_told(monkeypatch: pytest.MonkeyPatch, ci: s
         ("endpoint given", "jaeger: endpoint given"),
     ],
 )
-def test_the_line_says_how_jaeger_was_had(
-    monkeypatch: pytest.MonkeyPatch, how: str, line: str
-) -> None:
+def test_the_line_says_how_jaeger_was_had(monkeypatch: pytest.MonkeyPatch, how: str, line: str) -> None:
     stopped: list[bool] = []
     one = Jaeger("otlp", "grpc", "query", how, stop=lambda: stopped.append(True))
     monkeypatch.setattr(plugin, "find_jaeger", lambda: one)
@@ -54,9 +52,7 @@ def test_an_absent_jaeger_is_looked_for_only_once(monkeypatch: pytest.MonkeyPatc
     assert servers.jaeger() is servers.jaeger()
 
 
-def test_nothing_is_built_where_jaeger_can_be_had_without(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_nothing_is_built_where_jaeger_can_be_had_without(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(jaeger_ways, "build", lambda name, say: pytest.fail("it was built"))
     monkeypatch.setattr(jaeger_ways, "cached", lambda name: tmp_path / "jaeger")
     monkeypatch.delenv("OW_TEST_JAEGER", raising=False)
