@@ -303,7 +303,7 @@ def _stuck() -> None:
         lost = count - books.published
         balanced = books.published == books.delivered + books.queued + sum(books.dropped.values())
         print("### A million events and a handler that never ends\n")
-        print("| published | queued | dropped | unaccounted | books balance | peak memory over the first 1 % (configured) |")
+        print("| published | queued | dropped | unaccounted | books balance | peak of the first 1 % (configured) |")
         print("|---|---|---|---|---|---|")
         print(
             f"| {books.published:,} | {books.queued:,} | {books.dropped.get('overflow', 0):,} | {lost} "

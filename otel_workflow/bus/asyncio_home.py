@@ -320,7 +320,9 @@ class Lane:
         """Go on without a handler that does not end."""
         box = self.box
         if self.busy and box is not None:
-            box.abandon(self, self.disown(), TimeoutError(f"the handler went on for {GRACE:g} s after it was cancelled"))
+            box.abandon(
+                self, self.disown(), TimeoutError(f"the handler went on for {GRACE:g} s after it was cancelled")
+            )
 
     def interrupt(self) -> None:
         """Have the handler cancelled in its loop, because the bus is being closed."""

@@ -36,7 +36,7 @@ def await_in(home: AsyncioHome | TrioHome, value: Awaitable[object], timeout: fl
         except Empty:
             home.submit(lambda: tasks[0].cancel() if tasks else None)
     else:
-        import trio  # noqa: PLC0415 - it is running
+        import trio
 
         async def attend() -> None:
             with trio.move_on_after(timeout if timeout is not None else float("inf")):

@@ -41,7 +41,7 @@ class Call:
         self.size = entry[1]
         """A plain attribute: ``box.bytes -= call.size`` must not call anything, see ``Books``."""
         self.attempt = 1
-        self.key: str | None | bool = False
+        self.key: str | bool | None = False
         """The run whose order this call keeps, or False: then nobody waits behind it."""
         self.skipped = False
         """Whether the predicate said that this event is not for the handler."""
@@ -67,4 +67,3 @@ class Collector:
         self.results.setdefault(result.subscription_id, result)
         if len(self.results) >= self.expected:
             self.ready()
-

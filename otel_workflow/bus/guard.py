@@ -27,17 +27,19 @@ def call(fn: Callable[..., T], /, *args: object) -> tuple[T | None, BaseExceptio
     """Call a function and return (its value, None) or (None, what it raised)."""
     try:
         return fn(*args), None
-    except BaseException as error:  # noqa: BLE001
+    except BaseException as error:
         return None, error
 
 
-async def finish(fn: Callable[..., Awaitable[object] | object], /, *args: object) -> tuple[object, BaseException | None]:
+async def finish(
+    fn: Callable[..., Awaitable[object] | object], /, *args: object
+) -> tuple[object, BaseException | None]:
     """Call a function, await what it returns if that can be awaited, and return as ``call`` does."""
     try:
         value = fn(*args)
         if value is not None and hasattr(type(value), "__await__"):
             value = await value  # type: ignore[misc]
-    except BaseException as error:  # noqa: BLE001
+    except BaseException as error:
         return None, error
     return value, None
 
@@ -73,7 +75,7 @@ async def serve(lane: ServingLane, box: Box) -> None:
             books.delivered += 1
             done = entry
         lane.entry = None
-    except BaseException as error:  # noqa: BLE001
+    except BaseException as error:
         # A publisher that makes room may take the last event between our look and our popleft;
         # then there is no delivery and nothing to report.
         if lane.entry is done:

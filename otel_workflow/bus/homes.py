@@ -68,7 +68,7 @@ class AsyncioSignal:
 
     def set(self) -> None:
         """Wake whoever waits."""
-        from otel_workflow.bus.asyncio_home import awake_in  # noqa: PLC0415 - asyncio is loaded by now
+        from otel_workflow.bus.asyncio_home import awake_in
 
         if self._future.done():
             return
@@ -84,7 +84,7 @@ class AsyncioSignal:
         if not self._future.done():
             self._future.set_result(None)
 
-    async def wait(self, timeout: float | None) -> None:  # noqa: ASYNC109 - a plain wait is what we are
+    async def wait(self, timeout: float | None) -> None:
         """Wait until it is set, or for so many seconds."""
         timer = self._loop.call_later(timeout, self._resolve) if timeout is not None else None
         try:
@@ -98,7 +98,7 @@ class TrioSignal:
     """A signal for a task in a trio run."""
 
     def __init__(self, token: trio.lowlevel.TrioToken) -> None:
-        import trio  # noqa: PLC0415 - it is running
+        import trio
 
         self._token = token
         self._trio = trio
@@ -111,7 +111,7 @@ class TrioSignal:
         except self._trio.RunFinishedError:
             return
 
-    async def wait(self, timeout: float | None) -> None:  # noqa: ASYNC109
+    async def wait(self, timeout: float | None) -> None:
         """Wait until it is set, or for so many seconds."""
         with self._trio.CancelScope() as scope:
             if timeout is not None:
@@ -129,7 +129,7 @@ class PolledSignal:
         """Wake whoever waits."""
         self._set = True
 
-    async def wait(self, timeout: float | None) -> None:  # noqa: ASYNC109
+    async def wait(self, timeout: float | None) -> None:
         """Wait until it is set, or for so many seconds."""
         end = time.monotonic() + (timeout if timeout is not None else float("inf"))
         while not self._set and time.monotonic() < end:
@@ -177,7 +177,7 @@ class Homes:
     def own(self) -> OwnLoop:
         """The bus's own loop; its thread begins with the first event."""
         if self._own is None:
-            from otel_workflow.bus.own_loop import OwnLoop  # noqa: PLC0415 - loads asyncio
+            from otel_workflow.bus.own_loop import OwnLoop
 
             self._own = OwnLoop(self._after)
         return self._own
@@ -188,7 +188,7 @@ class Homes:
         if trio_home is None or not isinstance(home, trio_home.TrioHome):
             return self.own
         if self._own_trio is None:
-            from otel_workflow.bus.own_trio import OwnTrio  # noqa: PLC0415 - trio is loaded by now
+            from otel_workflow.bus.own_trio import OwnTrio
 
             self._own_trio = OwnTrio(self._after)
         return self._own_trio
@@ -199,7 +199,7 @@ class Homes:
         return [thread for thread in threads if thread is not None]
 
     def _of_asyncio(self, loop: asyncio.AbstractEventLoop) -> AsyncioHome:
-        from otel_workflow.bus.asyncio_home import AsyncioHome  # noqa: PLC0415 - asyncio is loaded by now
+        from otel_workflow.bus.asyncio_home import AsyncioHome
 
         if self._own is not None and self._own.loop is loop:
             return self._own
@@ -212,7 +212,7 @@ class Homes:
         return made
 
     def _of_trio(self, token: trio.lowlevel.TrioToken) -> TrioHome:
-        from otel_workflow.bus.trio_home import TrioHome  # noqa: PLC0415 - trio is loaded by now
+        from otel_workflow.bus.trio_home import TrioHome
 
         self._found = [home for home in self._found if home.alive]
         for home in self._found:
@@ -222,7 +222,9 @@ class Homes:
         self._found.append(made)
         return made
 
-    def borrow(self, *, own: bool = False) -> Callable[[Awaitable[object], float | None], tuple[object, BaseException | None]]:
+    def borrow(
+        self, *, own: bool = False
+    ) -> Callable[[Awaitable[object], float | None], tuple[object, BaseException | None]]:
         """Return a function that awaits, from a worker thread, what a sync handler has returned.
 
         It does so in the loop that is running now, or (``own``, or where none is) in the bus's own.
@@ -230,7 +232,7 @@ class Homes:
         home = None if own or (running_trio_token() is None and running_asyncio_loop() is None) else self.here()
 
         def awaits(value: Awaitable[object], timeout: float | None) -> tuple[object, BaseException | None]:
-            from otel_workflow.bus.borrowed import await_in  # noqa: PLC0415 - loads asyncio
+            from otel_workflow.bus.borrowed import await_in
 
             where = self.own if home is None else home if home.alive else self.heir(home)
             answer, error = guard.call(await_in, where, value, timeout)

@@ -63,10 +63,18 @@ class Mailbox:
 
     __slots__ = (
         "after", "awaits", "awake", "backing", "books", "bytes", "dead", "due", "gone", "held", "home", "hung", "id",
-        "lanes", "limit", "lock", "lost", "max_bytes", "ordered", "plain", "queue", "reported", "room", "simple", "terms",
+        "lanes", "limit", "lock", "lost", "max_bytes", "ordered", "plain", "queue", "reported", "room", "simple",
+        "terms",
     )  # fmt: skip
 
-    def __init__(self, id: str, terms: Terms, books: Books, home: Home, after: Callable[[float, Callable[[], None]], bool]) -> None:  # noqa: A002
+    def __init__(
+        self,
+        id: str,  # noqa: A002 - its name everywhere in the bus
+        terms: Terms,
+        books: Books,
+        home: Home,
+        after: Callable[[float, Callable[[], None]], bool],
+    ) -> None:
         self.id = id
         self.terms = terms
         self.books = books
@@ -225,7 +233,9 @@ class Mailbox:
             self._give_up(call, value, error)
         collector = call.entry[3]
         if collector is not None:
-            collector.settle(self._result(value, error=error, call=call, extra={"skipped": True} if call.skipped else {}))
+            collector.settle(
+                self._result(value, error=error, call=call, extra={"skipped": True} if call.skipped else {})
+            )
         if call.key is not False:
             self._release(call.key)
 

@@ -6,6 +6,7 @@ import asyncio
 import threading
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 
 from otel_workflow.bus.asyncio_home import AsyncioHome
 from otel_workflow.bus.threads import LINGER, launch, refuse, this_thread
@@ -32,10 +33,8 @@ class OwnLoop(AsyncioHome):
         """Start a carrier, and the loop and its thread with it if need be."""
         loop = self.loop
         if loop is not None:
-            try:
+            with suppress(RuntimeError):  # it has just ended; the thread looks once more at what is ready
                 loop.call_soon_threadsafe(self.begin)
-            except RuntimeError:
-                pass  # it has just ended; the thread looks once more at what is ready
             return
         if not self.coming:
             self.coming = True

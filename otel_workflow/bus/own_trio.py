@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 
 import trio
 
@@ -33,10 +34,8 @@ class OwnTrio(TrioHome):
         """Start the lanes that are wanted, and the run and its thread if need be."""
         token = self.token
         if token is not None:
-            try:
+            with suppress(trio.RunFinishedError):  # it has just ended; the thread looks once more at what is ready
                 token.run_sync_soon(self.begin, idempotent=True)
-            except trio.RunFinishedError:
-                pass  # it has just ended; the thread looks once more at what is ready
         elif not self.coming:
             self.coming = True
             launch(self.run, "otel-workflow-bus-trio", self._refuse)

@@ -50,7 +50,18 @@ class Books:
     update is lost. ``tests/bus/test_statistics.py`` holds the interpreter to it.
     """
 
-    __slots__ = ("closed", "delivered", "depth", "failed", "no_thread", "overflow", "published", "retried", "sink", "unsubscribed")
+    __slots__ = (
+        "closed",
+        "delivered",
+        "depth",
+        "failed",
+        "no_thread",
+        "overflow",
+        "published",
+        "retried",
+        "sink",
+        "unsubscribed",
+    )
 
     def __init__(self) -> None:
         self.reset()

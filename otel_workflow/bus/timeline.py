@@ -28,7 +28,8 @@ def _logger() -> logging.Logger:
 def line(event: Event) -> str:
     """Return the event's line, in local time.
 
-    >>> line(Event("1", "hooks.strategy.completed", "ci", 1762337750456000000, payload={"strategy": "fast", "duration": 20.33}))
+    >>> said = {"strategy": "fast", "duration": 20.33}
+    >>> line(Event("1", "hooks.strategy.completed", "ci", 1762337750456000000, payload=said))
     '[2025-11-05 10:15:50.456] HOOK_STRATEGY_COMPLETED (fast) - duration: 20.33s'
     """
     seconds, rest = divmod(event.time_ns, 1_000_000_000)

@@ -196,7 +196,9 @@ class TrioLane:
         if end > time.monotonic():
             self.look_at(end)
         else:
-            self.box.abandon(self, self.disown(), TimeoutError(f"the handler went on for {GRACE:g} s after it was cancelled"))
+            self.box.abandon(
+                self, self.disown(), TimeoutError(f"the handler went on for {GRACE:g} s after it was cancelled")
+            )
 
     def interrupt(self) -> None:
         """Cancel the handler, because the bus is closed."""

@@ -108,7 +108,9 @@ class WorkflowEventBus:
     ) -> SubscriptionId: ...
 
     @overload
-    def subscribe(self, event_type: WorkflowEvent | str | None, handler: None = None, **same: Any) -> Callable[[H], H]: ...
+    def subscribe(
+        self, event_type: WorkflowEvent | str | None, handler: None = None, **same: Any
+    ) -> Callable[[H], H]: ...
 
     def subscribe(
         self,
@@ -227,7 +229,7 @@ class WorkflowEventBus:
         *,
         source: str = "otel_workflow",
         correlation_id: str | None = None,
-        timeout: float | None = 30.0,  # noqa: ASYNC109 - the original's users pass it by this name
+        timeout: float | None = 30.0,
         **metadata: Any,
     ) -> WorkflowEventDispatchResult:
         """Make an event, hand it over, and wait until all its handlers have ended.
@@ -297,7 +299,12 @@ class WorkflowEventBus:
             box.put(entry)
 
     def _make(
-        self, event_type: WorkflowEvent | str, payload: Mapping[str, Any] | None, source: str, correlation_id: str | None, metadata: dict[str, Any]
+        self,
+        event_type: WorkflowEvent | str,
+        payload: Mapping[str, Any] | None,
+        source: str,
+        correlation_id: str | None,
+        metadata: dict[str, Any],
     ) -> Event:
         if isinstance(event_type, Enum):
             event_type = str(event_type.value)
@@ -440,7 +447,11 @@ class WorkflowEventBus:
         """Give the handlers a moment, as long as they get on; then stop."""
         start = progress = time.monotonic()
         before = -1
-        while (queued := self._queued(())) and time.monotonic() - progress < EXIT_STALL and time.monotonic() - start < EXIT_LIMIT:
+        while (
+            (queued := self._queued(()))
+            and time.monotonic() - progress < EXIT_STALL
+            and time.monotonic() - start < EXIT_LIMIT
+        ):
             if queued != before:
                 before, progress = queued, time.monotonic()
             self._nudge()

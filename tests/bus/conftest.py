@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import pytest
 
@@ -43,9 +44,9 @@ def make_bus() -> Iterator[Callable[[], WorkflowEventBus]]:
 
     yield make
     for bus in made:
-        assert until(lambda: balanced(bus), 1), bus.statistics()
+        assert until(partial(balanced, bus), 1), bus.statistics()
         bus._stop()
-        assert until(lambda: balanced(bus), 1), bus.statistics()
+        assert until(partial(balanced, bus), 1), bus.statistics()
         assert bus.statistics().queued == 0
 
 

@@ -35,7 +35,9 @@ ANYTHING = [
 
 @pytest.mark.parametrize("wait", [False, True], ids=["at_once", "after_waiting"])
 @pytest.mark.parametrize("error", ANYTHING, ids=lambda error: type(error).__name__)
-async def test_a_failing_handler_does_not_stop_the_others(bus: WorkflowEventBus, error: BaseException, wait: bool) -> None:
+async def test_a_failing_handler_does_not_stop_the_others(
+    bus: WorkflowEventBus, error: BaseException, wait: bool
+) -> None:
     seen: list[str] = []
 
     async def bad(event: Event) -> None:
@@ -71,7 +73,9 @@ async def test_a_failing_sync_handler_does_not_stop_the_others(bus: WorkflowEven
         assert results[0].error is error
 
 
-async def test_a_failure_is_logged_once_with_subscription_and_event(bus: WorkflowEventBus, caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_failure_is_logged_once_with_subscription_and_event(
+    bus: WorkflowEventBus, caplog: pytest.LogCaptureFixture
+) -> None:
     async def bad(event: Event) -> None:
         raise ValueError("why")
 
@@ -158,7 +162,9 @@ async def test_after_four_hanging_threads_nothing_more_is_begun_until_one_return
     assert len(calls) == 6
 
 
-async def test_a_handler_that_resists_its_cancellation_is_abandoned(bus: WorkflowEventBus, monkeypatch: pytest.MonkeyPatch, anyio_backend: str) -> None:
+async def test_a_handler_that_resists_its_cancellation_is_abandoned(
+    bus: WorkflowEventBus, monkeypatch: pytest.MonkeyPatch, anyio_backend: str
+) -> None:
     monkeypatch.setattr(f"otel_workflow.bus.{anyio_backend}_home.GRACE", 0.02)
     release, calls = anyio.Event(), list[int]()
 
@@ -381,6 +387,13 @@ async def test_a_hostile_payload_hurts_nobody(bus: WorkflowEventBus) -> None:
         seen.append(event)
 
     bus.subscribe("a.b", handler)
-    for payload in ({"x": Hostile()}, recursive, Mapping(a=1), {1: 2}, {"x": [Hostile()] * 1000}, {"s": "\ud800" * 10, "n": float("nan")}):
+    for payload in (
+        {"x": Hostile()},
+        recursive,
+        Mapping(a=1),
+        {1: 2},
+        {"x": [Hostile()] * 1000},
+        {"s": "\ud800" * 10, "n": float("nan")},
+    ):
         await bus.publish("a.b", payload)  # type: ignore[arg-type]
     assert len(seen) == 6

@@ -18,11 +18,21 @@ PREFACE = "import atexit, gc, os, signal, sys, threading, time\n"
 
 def run(program: str, *, timeout: float = 30) -> subprocess.CompletedProcess[str]:
     """Run a program with every warning an error; it must end well and in time."""
-    code = PREFACE + "from otel_workflow.bus import WorkflowEventBus, get_bus\nbus = WorkflowEventBus()\n" + BOOKS + textwrap.dedent(program)
+    code = (
+        PREFACE
+        + "from otel_workflow.bus import WorkflowEventBus, get_bus\nbus = WorkflowEventBus()\n"
+        + BOOKS
+        + textwrap.dedent(program)
+    )
     done = subprocess.run(
         [sys.executable, "-W", "error", "-X", "faulthandler", "-c", code],
-        cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, timeout=timeout, check=False,
-    )  # fmt: skip
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr
     assert "Traceback" not in done.stderr, done.stderr
     return done
@@ -89,7 +99,9 @@ def test_what_waits_at_exit_is_delivered() -> None:
         for n in range(5):
             bus.publish_nowait("a.b", {"n": n})
     """)
-    assert sorted(done.stdout.split("\n")) == sorted([f"{kind} {n}" for kind in ("sync", "async") for n in range(5)] + [""])
+    assert sorted(done.stdout.split("\n")) == sorted(
+        [f"{kind} {n}" for kind in ("sync", "async") for n in range(5)] + [""]
+    )
 
 
 def test_a_hanging_handler_does_not_keep_the_process_from_ending() -> None:
@@ -306,7 +318,13 @@ trio.run(main)
 )
 def test_publishing_from_a_signal_handler_at_1_khz_never_deadlocks(body: str) -> None:
     seconds = SIGNAL_SECONDS / 3
-    program = SIGNALS.replace("SECONDS", str(seconds)) + body + "signal.setitimer(signal.ITIMER_REAL, 0)\nquiet(bus)\nassert count[0] > 50 * SECONDS, count\n".replace("SECONDS", str(seconds))
+    program = (
+        SIGNALS.replace("SECONDS", str(seconds))
+        + body
+        + "signal.setitimer(signal.ITIMER_REAL, 0)\nquiet(bus)\nassert count[0] > 50 * SECONDS, count\n".replace(
+            "SECONDS", str(seconds)
+        )
+    )
     run(program, timeout=seconds + 30)
 
 

@@ -17,7 +17,9 @@ pytestmark = pytest.mark.anyio
 
 
 @pytest.mark.parametrize(("overflow", "kept"), [("drop_oldest", [3, 4]), ("drop_newest", [0, 1])])
-async def test_a_full_queue_drops_as_agreed(bus: WorkflowEventBus, overflow: Literal["drop_oldest", "drop_newest"], kept: list[int]) -> None:
+async def test_a_full_queue_drops_as_agreed(
+    bus: WorkflowEventBus, overflow: Literal["drop_oldest", "drop_newest"], kept: list[int]
+) -> None:
     seen: list[int] = []
 
     async def handler(event: Event) -> None:
@@ -73,7 +75,9 @@ async def test_drop_oldest_takes_first_what_waits_behind_a_retry(bus: WorkflowEv
     assert seen == [0, 6, 7]
 
 
-async def test_a_subscription_that_loses_events_is_reported_once(bus: WorkflowEventBus, caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_subscription_that_loses_events_is_reported_once(
+    bus: WorkflowEventBus, caplog: pytest.LogCaptureFixture
+) -> None:
     async def handler(event: Event) -> None: ...
 
     name = bus.subscribe("a.b", handler, max_items=1)

@@ -85,10 +85,12 @@ class BusMachine(RuleBasedStateMachine):
             subscriber.one(event)
             return None if kind == "own" else EventHandlerResult(success=True)
 
-        chosen = {"sync": sync, "coroutine": lambda event: handler(event)}.get(kind, handler)
+        chosen = {"sync": sync, "coroutine": lambda event: handler(event)}.get(kind, handler)  # noqa: PLW0108 - not seen to be async
 
         def subscribe() -> None:
-            subscriber.name = self.bus.subscribe(pattern, chosen, max_retries=retries, retry_backoff=0.001, max_concurrent=limit)
+            subscriber.name = self.bus.subscribe(
+                pattern, chosen, max_retries=retries, retry_backoff=0.001, max_concurrent=limit
+            )
 
         if kind == "own":
             subscribe()
@@ -178,5 +180,11 @@ def test_any_order_of_operations_loses_nothing(backend: str) -> None:
     machine = type("Machine", (BusMachine,), {"backend": backend})
     run_state_machine_as_test(
         machine,
-        settings=settings(max_examples=40, stateful_step_count=20, deadline=None, suppress_health_check=list(HealthCheck), print_blob=True),
+        settings=settings(
+            max_examples=40,
+            stateful_step_count=20,
+            deadline=None,
+            suppress_health_check=list(HealthCheck),
+            print_blob=True,
+        ),
     )

@@ -28,7 +28,11 @@ def _utc(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 @pytest.mark.parametrize(
     ("event_type", "payload", "expected"),
     [
-        ("hooks.strategy.completed", {"strategy": "fast", "duration": 20.331}, "HOOK_STRATEGY_COMPLETED (fast) - duration: 20.33s"),
+        (
+            "hooks.strategy.completed",
+            {"strategy": "fast", "duration": 20.331},
+            "HOOK_STRATEGY_COMPLETED (fast) - duration: 20.33s",
+        ),
         ("hooks.strategy.started", {"strategy": "fast", "step_id": "1"}, "HOOK_STRATEGY_STARTED (fast)"),
         ("workflow.quality.started", {"phase": "cleaning"}, "QUALITY_PHASE_STARTED (cleaning)"),
         ("my.own.event", {}, "my.own.event"),
@@ -41,7 +45,9 @@ def test_a_line_has_the_form_of_the_seed_page(event_type: str, payload: dict[str
 
 
 @pytest.mark.anyio
-async def test_registering_the_logging_handler_twice_logs_once(bus: WorkflowEventBus, caplog: pytest.LogCaptureFixture) -> None:
+async def test_registering_the_logging_handler_twice_logs_once(
+    bus: WorkflowEventBus, caplog: pytest.LogCaptureFixture
+) -> None:
     bus.register_logging_handler()
     bus.register_logging_handler()
     with caplog.at_level(logging.INFO, "otel_workflow.timeline"):

@@ -26,7 +26,10 @@ from otel_workflow.events import Event
 )
 def test_the_estimate_is_neither_far_too_low_nor_far_too_high(payload: dict[str, Any]) -> None:
     tracemalloc.start()
-    events = [Event(f"id {n}", "a.b", "test", n + 10**18, payload=pickle.loads(pickle.dumps(payload)), headers={"n": n}) for n in range(50)]
+    events = [
+        Event(f"id {n}", "a.b", "test", n + 10**18, payload=pickle.loads(pickle.dumps(payload)), headers={"n": n})
+        for n in range(50)
+    ]
     used = tracemalloc.get_traced_memory()[0] / 50
     tracemalloc.stop()
     assert 0.7 * used <= weigh(events[0]) <= 4 * used

@@ -62,7 +62,7 @@ async def test_a_plain_function_may_return_a_coroutine(bus: WorkflowEventBus) ->
         seen.append(threading.get_ident())
         return EventHandlerResult(success=False, error_message="no", metadata={"k": 1})
 
-    bus.subscribe("a.b", lambda event: track(event))
+    bus.subscribe("a.b", lambda event: track(event))  # noqa: PLW0108 - not seen to be async
     result = (await bus.publish("a.b")).results[0]
     assert seen == [threading.get_ident()]
     assert (result.success, result.error_message, result.metadata["k"]) == (False, "no", 1)
@@ -147,7 +147,7 @@ async def test_a_predicate_that_raises_is_a_failed_result(bus: WorkflowEventBus)
 
 async def test_patterns_reach_their_events_and_no_others(bus: WorkflowEventBus) -> None:
     seen: dict[str | None, list[str]] = {pattern: [] for pattern in ("hooks.*", "*.failed", None, "a.b")}
-    for pattern in seen:
+    for pattern in list(seen):
 
         async def handler(event: Event, pattern: str | None = pattern) -> None:
             seen[pattern].append(event.type)
@@ -189,7 +189,12 @@ async def test_subscriptions_are_listed_by_attribute_and_by_key(bus: WorkflowEve
     name = bus.subscribe(None, handler, description="all", max_concurrent=3)
     bus.subscribe(WorkflowEvent.WORKFLOW_FAILED, handler)
     first, second = bus.list_subscriptions()
-    assert (first.subscription_id, first.event_type, first["description"], first["max_concurrent"]) == (name, "*", "all", 3)
+    assert (first.subscription_id, first.event_type, first["description"], first["max_concurrent"]) == (
+        name,
+        "*",
+        "all",
+        3,
+    )
     assert (second["event_type"], second.max_concurrent) == ("workflow.failed", 1)
     with pytest.raises(KeyError):
         first["nothing"]
