@@ -9,6 +9,6 @@ __all__ = ("main",)
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code; ``None`` takes the process's own arguments."""
-    from otel_workflow.cli.ending import exit_code_of  # noqa: PLC0415 - nothing is loaded at import
+    from otel_workflow.cli.ending import exit_code_of
 
     return exit_code_of(arguments)

@@ -15,27 +15,41 @@ from dataclasses import dataclass, field
 from otel_workflow.bridge.otlp import wire_fields
 from otel_workflow.bridge.pump import Pump, Waiting
 from otel_workflow.bridge.sources import SegmentSource
-from otel_workflow.journal import END, Cursor, JournalReader, Record, Segment
+from otel_workflow.events import TRANSITIONS
+from otel_workflow.journal import END, EVENT, Cursor, JournalReader, Record, Segment
 
 __all__ = ("Backlog", "ReadSegment", "look_at")
 
+_STARTED = bytes([TRANSITIONS.index("started")])
+_IDS = slice(4, 28)  # of an event record's head: trace id, span id
 _START_TIME_FIELD = 7  # of OTLP's Span: start_time_unix_nano, fixed64
 
 
 class ReadSegment(SegmentSource):
-    """A segment that also remembers what its last record says about dropped records."""
+    """A segment that also remembers which phases began in it and which records were dropped.
 
-    def __init__(self, segment: Segment) -> None:
+    ``began`` holds trace id and span id as bytes: the span of a killed phase is made from its
+    start, so the segment is needed until that span was sent. ``cut`` says that reading stopped
+    at ``until`` (``time.monotonic``).
+    """
+
+    def __init__(self, segment: Segment, until: float = float("inf")) -> None:
         super().__init__(segment)
-        self.records = 0
+        self.cut = False
+        self._until = until
+        self.began: set[bytes] = set()
         self.dropped: dict[str, int] = {}
 
     def read(self) -> Iterator[Record]:
         """Yield the records that came since the last call."""
         for record in super().read():
-            self.records += 1
+            if time.monotonic() > self._until:
+                self.cut = True
+                return
             if record.kind == END:
                 self._note_dropped(record.payload)
+            elif record.kind == EVENT and record.payload[1:2] == _STARTED:
+                self.began.add(record.payload[_IDS])
             yield record
 
     def _note_dropped(self, payload: bytes) -> None:
@@ -48,7 +62,7 @@ class ReadSegment(SegmentSource):
 
 @dataclass(slots=True)
 class Backlog:
-    """What one look found. ``complete`` is False when time ran out before everything was read.
+    """What one look found. ``complete`` is False when time ran out; then the counts are lower bounds.
 
     ``oldest_ns`` is when the oldest waiting span began (ns since the epoch), None when none waits.
     """
@@ -73,9 +87,7 @@ class Backlog:
         return total
 
 
-def look_at(
-    directory: str | os.PathLike[str], destination: str | None = None, budget: float = float("inf")
-) -> Backlog:
+def look_at(directory: str | os.PathLike[str], destination: str | None = None, budget: float = float("inf")) -> Backlog:
     """Read the directory's unretired segments, within ``budget`` seconds.
 
     With a destination key, spans recorded for another one are not counted as waiting. Raises
@@ -85,22 +97,26 @@ def look_at(
     saved = Cursor(directory, "traces").load()
     pump.acknowledged.update(saved.get("acknowledged", {}))
     pump.sent_keys.update(saved.get("sent", {}))
-    found.sources = [ReadSegment(segment) for segment in reader.segments()]
-    found.quarantined = reader.quarantined
     end = time.monotonic() + budget
-    for source in found.sources:
-        if destination is not None and (source.header.get("destination") or destination) != destination:
-            continue
-        if time.monotonic() > end:
-            found.complete = False
-            break
-        pump.read([source], force=True)
-    found.waiting = len(pump.waiting)
+    found.sources = [ReadSegment(segment, end) for segment in reader.segments()]
+    found.quarantined = reader.quarantined
+    ours = [s for s in found.sources if destination in (None, s.header.get("destination") or destination)]
+    pump.read(ours, force=True)  # all at once: a sealed segment alone would look like a dead process's
+    found.complete = not any(source.cut for source in ours)
+    found.waiting = sum(found.complete or not waiting.key for waiting in pump.waiting)
     found.oldest_ns = min(map(_start_of, pump.waiting), default=None)
     found.open_phases = len(pump.store.phases)
     found.open_runs = {trace_id for trace_id, _ in pump.store.phases}
-    found.kept_back = {source.name for source in found.sources if not pump.is_done_with(source)}
+    interrupted = {bytes.fromhex(waiting.key.replace(":", "")) for waiting in pump.waiting if _is_phase(waiting)}
+    found.kept_back = {
+        source.name for source in found.sources if source.began & interrupted or not pump.is_done_with(source)
+    }
     return found
+
+
+def _is_phase(waiting: Waiting) -> bool:
+    """True for an interrupted phase; a marker is no loss."""
+    return bool(waiting.key) and not waiting.key.endswith(":marker")
 
 
 def _start_of(waiting: Waiting) -> int:

@@ -12,11 +12,13 @@ from typing import Any
 from otel_workflow.errors import OtelWorkflowError
 from otel_workflow.report.document import plain
 from otel_workflow.report.style import Style
+from otel_workflow.report.wording import printable
 
 __all__ = (
     "ClosedPipeError",
     "complain",
     "flush",
+    "let_go_of_stdout",
     "prepare_streams",
     "screen_width",
     "show",
@@ -68,11 +70,14 @@ def flush() -> None:
 
 
 def _unwritable(error: OSError) -> OtelWorkflowError:
-    _drop_stdout()
-    return OtelWorkflowError(f"stdout cannot be written: {error.strerror}", code="OW-123", hint="give -o FILE or free space")
+    let_go_of_stdout()
+    return OtelWorkflowError(
+        f"stdout cannot be written: {error.strerror}", code="OW-123", hint="give -o FILE or free space"
+    )
 
 
-def _drop_stdout() -> None:
+def let_go_of_stdout() -> None:
+    """Point stdout at nothing, or the interpreter complains about the closed pipe at its exit."""
     nothing = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nothing, 1)
     os.close(nothing)
@@ -87,8 +92,8 @@ def tell(text: str) -> None:
 
 
 def complain(text: str) -> None:
-    """Write what went wrong to stderr, in one line."""
-    tell(f"otel-workflow: {text}")
+    """Write what went wrong to stderr, in one line whatever it contains."""
+    tell(f"otel-workflow: {printable(text)}")
 
 
 def stdout_style() -> Style:

@@ -19,13 +19,19 @@ def journal_directory(given: Path | None) -> Path:
     """
     if given is not None:
         path = given.expanduser().absolute()
-        if not path.is_dir():
-            what = "is not a directory" if path.exists() else "does not exist"
-            raise JournalError(f"the journal {str(path)!r} {what}", code="OW-203", hint="otel-workflow status says where it is")
+        if not _is_directory(path):
+            what = "is not a directory" if os.path.lexists(path) else "does not exist"
+            raise JournalError(
+                f"the journal {str(path)!r} {what}", code="OW-203", hint="otel-workflow status says where it is"
+            )
         return path
     places = [place.absolute() for place in candidates(os.environ, Path.cwd())]
-    there = [place for place in places if place.is_dir()]
+    there = [place for place in places if _is_directory(place)]
     return next((place for place in there if os.access(place, os.W_OK | os.X_OK)), (there or places)[0])
+
+
+def _is_directory(path: Path) -> bool:
+    return os.path.isdir(path)  # noqa: PTH112 - Path.is_dir() raises where a parent cannot be searched
 
 
 def reason_for(directory: Path, given: Path | None, environ: Mapping[str, str]) -> str:

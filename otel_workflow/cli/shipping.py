@@ -14,20 +14,25 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from otel_workflow.bridge.answer import Answer
 from otel_workflow.bridge.directory import DirectoryShipper, count_waiting
-from otel_workflow.bridge.http import Answer, OtlpHttpClient
+from otel_workflow.bridge.http import OtlpHttpClient
 from otel_workflow.bridge.shipper import Client
 
-__all__ = ("PATIENCE", "Outcome", "ship_once")
+__all__ = ("PATIENCE", "Shipped", "ship_once")
 
 PATIENCE = 0.3
 """Longest wait without progress, in seconds, where no deadline was given outright."""
+_LAST_WORD = 0.05
 _LOCK_PAUSE, _LOCK_PAUSE_MOST = 0.02, 0.25
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
-    """What came of it: spans delivered, refused for good (why), and still waiting."""
+class Shipped:
+    """What came of it: spans delivered, refused for good (why), and still waiting.
+
+    ``elsewhere`` spans wait too, but were recorded for another endpoint and are not ours to send.
+    """
 
     delivered: int = 0
     refused: int = 0
@@ -35,6 +40,7 @@ class Outcome:
     waiting: int = 0
     stopped: Literal["done", "locked", "unanswered", "deadline"] = "done"
     said: str = ""
+    elsewhere: int = 0
 
 
 class _Impatient:
@@ -50,6 +56,9 @@ class _Impatient:
     def send(self, body: bytes, *, deadline: float) -> Answer:
         return self._client.send(body, deadline=min(deadline, time.monotonic() + self._patience))
 
+    def close(self) -> None:
+        self._client.close()
+
 
 def ship_once(
     directory: Path,
@@ -59,27 +68,27 @@ def ship_once(
     deadline: float,
     patient: bool,
     tell: Callable[[str], None] = lambda _: None,
-) -> Outcome:
+) -> Shipped:
     """Deliver everything that is final, and interrupted phases too; at most ``deadline`` seconds."""
     end = time.monotonic() + deadline
     line = DirectoryShipper(directory, _Impatient(client, deadline if patient else PATIENCE), key)
     if not _take_turn(line, end, tell):
         waiting = count_waiting(directory, key)
-        return Outcome(waiting=waiting, stopped="locked" if waiting else "done")
+        return Shipped(waiting=waiting, stopped="locked" if waiting else "done", elsewhere=_elsewhere(directory, key))
     try:
         stopped = _drain(line, end, patient=patient)
         books = line.shipper.books
-        return Outcome(
+        return Shipped(
             books.delivered,
             books.refused,
             tuple(f"{count} x {reason}" for reason, count in books.reasons.items()),
             line.look(force=True),
             stopped,
             _words(books.last),
+            _elsewhere(directory, key),
         )
     finally:
         line.release()
-        client.close()
 
 
 def _take_turn(line: DirectoryShipper, end: float, tell: Callable[[str], None]) -> bool:
@@ -98,9 +107,13 @@ def _take_turn(line: DirectoryShipper, end: float, tell: Callable[[str], None]) 
 
 def _drain(line: DirectoryShipper, end: float, *, patient: bool) -> Literal["done", "unanswered", "deadline"]:
     shipper = line.shipper
+    limit = end
+    if line.look(force=True) and not shipper.client.connect(end):
+        limit = time.monotonic() + _LAST_WORD  # one attempt more, for the words of why
     while True:
-        if line.drain(max(end - time.monotonic(), 0.0), force=True):
+        if line.drain(max(limit - time.monotonic(), 0.0), force=True):
             return "done"
+        limit = end
         now, answer = time.monotonic(), shipper.books.last
         if now >= end:
             return "deadline"
@@ -110,6 +123,10 @@ def _drain(line: DirectoryShipper, end: float, *, patient: bool) -> Literal["don
         if shipper.not_before >= end:
             return "deadline"
         time.sleep(max(shipper.not_before - now, 0.0))
+
+
+def _elsewhere(directory: Path, key: str) -> int:
+    return max(count_waiting(directory) - count_waiting(directory, key), 0)
 
 
 def _words(answer: Answer | None) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from otel_workflow.report.rows import rows_of
+from otel_workflow.report.rows import Row, rows_of
 from otel_workflow.report.style import PLAIN
 from otel_workflow.report.wording import printable, result_word
 from otel_workflow.runs import PhaseRun, Run
@@ -16,11 +16,11 @@ def tree_text(run: Run) -> str:
     Durations are cut to whole seconds; a phase that runs has none, an interrupted one says
     ``killed``. A verdict that came up from an inner phase carries no reason of its own.
     """
-    lines = []
-    for row in rows_of(run, PLAIN):
-        depth = len(row.before) // len(PLAIN.lines[0])
-        lines.append("  " * depth + (f"{row.folded} more items" if row.folded else _line(row.phase)))
-    return "\n".join(lines)
+    return "\n".join("  " * row.depth + _said(row) for row in rows_of(run, PLAIN))
+
+
+def _said(row: Row) -> str:
+    return f"{row.folded} more items" if row.folded else _line(row.phase)
 
 
 def _line(phase: PhaseRun) -> str:

@@ -30,8 +30,9 @@ def find_run(runs: Sequence[Run], wanted: str = "last") -> Run:
     else:
         found = _by_id(runs, wanted)
     if not found:
-        hint = "otel-workflow runs lists them" if runs else "the journal holds no run yet; try: otel-workflow demo"
-        raise JournalError(f"no run {printable(wanted)!r}", code=NO_SUCH_RUN, hint=hint)
+        kind = {"last": "no run", "last-green": "no successful run"}.get(wanted, f"no run {printable(wanted)!r}")
+        hint = "list them: otel-workflow runs" if runs else "make one: otel-workflow demo"
+        raise JournalError(kind, code=NO_SUCH_RUN, hint=hint)
     if len(found) > 1:
         named = ", ".join(printable(run.run_id) for run in found[:_MOST_NAMED])
         more = ", ..." if len(found) > _MOST_NAMED else ""

@@ -21,8 +21,8 @@ def notes_of(phase: PhaseRun) -> list[str]:
         notes.append(_at(phase))
     elif phase.reason and not _said_inside(phase):
         notes.append(_reason(phase))
-    for other in sorted(phase.contradictions.values(), key=lambda event: event.time_ns):
-        notes.append(f"also reported as {_ended_as(other)}")
+    others = sorted(phase.contradictions.values(), key=lambda event: event.time_ns)
+    notes += [f"also reported as {_ended_as(other)}" for other in others]
     return [note for note in notes if note]
 
 

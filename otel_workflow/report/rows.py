@@ -14,15 +14,20 @@ __all__ = ("Row", "rows_of")
 _MOST_ITEMS = 40
 """Items (tests, recipe lines) of one phase that are drawn before successes are folded into a line."""
 
+_WIDEST_LINES = 240
+"""Columns of connector lines that are kept; without a bound a tree 10,000 deep would take gigabytes."""
+
 
 @dataclass(frozen=True, slots=True)
 class Row:
     """One line of the tree. ``before`` leads the line itself, ``below`` what is said under it.
 
+    Both are made of one-column characters, and of a very deep tree they are only the right end.
     ``folded`` items that succeeded are meant when it is not 0; ``phase`` is then their parent.
     """
 
     phase: PhaseRun
+    depth: int
     before: str
     below: str
     folded: int = 0
@@ -31,22 +36,23 @@ class Row:
 def rows_of(run: Run, style: Style) -> Iterator[Row]:
     """Yield the rows of a run, parents first, siblings by start; a tree of any depth is walked."""
     child, last, past, past_last, own = style.lines
-    stack: list[tuple[PhaseRun, str, str, int]] = [(phase, "", "", 0) for phase in reversed(run.top)]
+    stack: list[tuple[PhaseRun, int, str, str, int]] = [(phase, 0, "", "", 0) for phase in reversed(run.top)]
     seen: set[int] = set()  # ids from a foreign journal may form a circle
     while stack:
-        phase, before, beside, folded = stack.pop()
+        phase, depth, before, beside, folded = stack.pop()
         if folded:
-            yield Row(phase, before, beside, folded)
+            yield Row(phase, depth, before, beside, folded)
             continue
         if id(phase) in seen:
             continue
         seen.add(id(phase))
         shown, hidden = _split(phase)
-        yield Row(phase, before, beside + (own if phase.children else "  "))
+        yield Row(phase, depth, before, beside + (own if phase.children else "  "))
+        beside = beside[-_WIDEST_LINES:]
         entries = [(inner, 0) for inner in shown] + ([(phase, hidden)] if hidden else [])
         for place, (inner, count) in reversed(list(enumerate(entries))):
-            is_last = place == len(entries) - 1
-            stack.append((inner, beside + (last if is_last else child), beside + (past_last if is_last else past), count))
+            lead, under = (last, past_last) if place == len(entries) - 1 else (child, past)
+            stack.append((inner, depth + 1, beside + lead, beside + under, count))
 
 
 def _split(phase: PhaseRun) -> tuple[list[PhaseRun], int]:

@@ -57,7 +57,7 @@ def waterfall(
     lines = [_header(run, sheet, zone), ""]
     for row in rows:
         lines += [_folded(row, sheet)] if row.folded else _lines(row, sheet)
-    lines += ["", _summary(run, rows)]
+    lines += ["", *_summary(run, rows)]
     return "\n".join(line.rstrip() for line in lines)
 
 
@@ -75,7 +75,7 @@ def _lay_out(rows: list[Row], width: int, style: Style, now: int) -> _Sheet:
     words = [_word(row.phase) for row in rows if not row.folded]
     word = max(len(said) for said in words)
     word += 2 if word else 0
-    wanted = max(cells(row.before) + _MARK + cells(_name(row)) for row in rows) + _GAP
+    wanted = max(len(row.before) + _MARK + cells(_name(row)) for row in rows) + _GAP
     fixed = word + _TIME
     room = width - fixed - _GAP - wanted
     bar_width = min(max(room, _SMALLEST_BAR), _LARGEST_BAR)
@@ -103,16 +103,16 @@ def _label(row: Row, sheet: _Sheet) -> tuple[str, str]:
     before, name, ellipsis = row.before, _name(row), sheet.style.ellipsis
     room = sheet.label - _MARK - _GAP
     most = max(room - min(cells(name), _SHORTEST_NAME), 0)
-    if cells(before) > most:
+    if len(before) > most:
         before = ellipsis + before[len(before) - most + len(ellipsis) :] if most > len(ellipsis) else ""
-    return before, cut(name, max(room - cells(before), 1), ellipsis)
+    return before, cut(name, max(room - len(before), 1), ellipsis)
 
 
 def _lines(row: Row, sheet: _Sheet) -> list[str]:
     style, phase = sheet.style, row.phase
     outcome = phase.outcome
     before, name = _label(row, sheet)
-    gap = " " * (sheet.label - cells(before) - _MARK - cells(name))
+    gap = " " * (sheet.label - len(before) - _MARK - cells(name))
     end = sheet.end_of(phase)
     word = f"{_word(phase):<{sheet.word}}"
     took = f"{duration(end - phase.start_ns):>{_TIME}}"
@@ -132,10 +132,10 @@ def _folded(row: Row, sheet: _Sheet) -> str:
 def _remarks(row: Row, sheet: _Sheet) -> list[str]:
     """The reasons, wrapped below the phase beside its children's lines."""
     style = sheet.style
-    lead = row.below if cells(row.below) <= sheet.width // 2 else "  "
+    lead = row.below if len(row.below) <= sheet.width // 2 else "  "
     lines = []
     for note in notes_of(row.phase):
-        room = max(sheet.width - cells(lead) - 1, 20)
+        room = max(sheet.width - len(lead) - 1, 20)
         if not note.isascii():
             room = max(room - (cells(note) - len(note)), room // 2)
         wrapped = textwrap.wrap(note, room, max_lines=_MOST_LINES, placeholder=f" {style.ellipsis}")
@@ -153,7 +153,7 @@ def _header(run: Run, sheet: _Sheet, zone: tzinfo | None) -> str:
     return f"{style.bold(name)}  {style.dim(short_id(run))}  {said}  {took}  {style.dim(moment(run.start_ns, zone))}"
 
 
-def _summary(run: Run, rows: list[Row]) -> str:
+def _summary(run: Run, rows: list[Row]) -> list[str]:
     """Count phases and items apart, the run itself not among them."""
     seen = {id(row.phase): row.phase for row in rows}
     for row in rows:
@@ -164,7 +164,7 @@ def _summary(run: Run, rows: list[Row]) -> str:
     said = [_count(phases, "phase")] if phases or not items else []
     if items:
         said.append(_count(items, "item"))
-    return "; ".join(said)
+    return said
 
 
 def _count(phases: list[PhaseRun], noun: str) -> str:

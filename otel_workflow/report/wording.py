@@ -16,6 +16,8 @@ _LONGEST_ID = 24
 
 def duration(ns: int) -> str:
     """Say a duration in nanoseconds in at most three digits and a unit or two (``2m05s``)."""
+    if 0 < ns < 500_000:
+        return "<1ms"
     if ns < 999_500_000:
         return f"{round(ns / 1e6)}ms"
     tenths = round(ns / 1e8)
@@ -36,7 +38,7 @@ def age(ns: int) -> str:
 
 
 def printable(text: str) -> str:
-    """Return the text in one line without anything that moves a cursor: controls become ``\\x1b``.
+    r"""Return the text in one line without anything that moves a cursor: controls become ``\x1b``.
 
     Format characters (right-to-left overrides, joiners) and lone surrogates are escaped as well.
     """

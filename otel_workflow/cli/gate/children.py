@@ -47,7 +47,7 @@ class Children:
         with self._turn:
             if self._closed:
                 raise KeyboardInterrupt
-            child = subprocess.Popen(
+            child = subprocess.Popen(  # noqa: S603 - our own programs, no shell
                 [sys.executable, *words],
                 cwd=self._directory,
                 env={**env, "PYTHONPATH": path},

@@ -48,7 +48,9 @@ def place(prices):
     return len(BOOK)
 '''
 
-_TESTS = '''import unittest
+_TESTS = '''"""What the shop promises."""
+
+import unittest
 
 from shop import cart, orders, prices
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 __all__ = ("demo",)
 
 _COULD_NOT_RUN = 1
-_LOCAL = ("localhost", "127.0.0.1", "::1", "[::1]")
+_LOCAL = ("localhost", "127.0.0.1", "::1")
 
 
 def demo(journal: JournalDir = None, as_json: AsJson = False) -> int:
@@ -37,16 +37,17 @@ def demo(journal: JournalDir = None, as_json: AsJson = False) -> int:
 
 
 def _demo(given: Path | None, *, as_json: bool) -> int:
+    import shlex
+
     from otel_workflow.cli.output import show, show_json, tell
 
     runtime = _start(given)
-    tell("a small quality gate runs: compile, lint, test, docs, and a worker that will be killed ...")
+    tell("a small quality gate runs; one of its workers will be killed ...")
     try:
         run = _run()
     finally:
         delivered = runtime.shutdown()
-    directory = runtime.journal
-    found = _read_back(directory, run.trace_id)
+    found = _read_back(runtime.journal, run.trace_id)
     if as_json:
         from otel_workflow.report import run_document
 
@@ -57,7 +58,8 @@ def _demo(given: Path | None, *, as_json: bool) -> int:
 
     show(waterfall(found, width=screen_width(), style=stdout_style()))
     show("")
-    for line in _next_steps(run, directory, delivered=delivered):
+    where = "" if given is None else f" --journal {shlex.quote(str(runtime.journal))}"
+    for line in _next_steps(run, where, delivered=delivered):
         show(line)
     return 0
 
@@ -101,23 +103,20 @@ def _read_back(directory: Path | None, trace_id: str) -> Run:
     return find_run(load_runs(directory or ""), trace_id)
 
 
-def _next_steps(run: Workflow, directory: Path | None, *, delivered: bool) -> list[str]:
+def _next_steps(run: Workflow, where: str, *, delivered: bool) -> list[str]:
     """Return where to look next: the trace if it was delivered, else the command that helps."""
     import os
-    import shlex
 
-    from otel_workflow.bridge.http import Destination
+    from otel_workflow.bridge.destination import Destination
 
-    journal = f"--journal {shlex.quote(str(directory))}"
-    again = f"look again:   otel-workflow report {journal}"
+    again = f"look again     otel-workflow report{where}"
     destination = Destination.from_environ(os.environ)
     if destination is None:
-        example = "OTEL_EXPORTER_OTLP_ENDPOINT=http://localhost:4318"
-        return [again, f"see in Jaeger: {example} otel-workflow ship {journal}"]
+        return [again, f"see in Jaeger  OTEL_EXPORTER_OTLP_ENDPOINT=http://localhost:4318 otel-workflow ship{where}"]
     if not delivered:
-        return [again, f"send it:      otel-workflow ship {journal}"]
+        return [again, f"send it        otel-workflow ship{where}"]
     link = run.url or _local_link(destination.url, run.trace_id)
-    return [again, f"trace:        {link}" if link else f"delivered to  {destination.display}, trace {run.trace_id}"]
+    return [again, f"see it         {link or f'trace {run.trace_id} at {destination.display}'}"]
 
 
 def _local_link(url: str, trace_id: str) -> str:

@@ -44,7 +44,7 @@ def report(
     except JournalError as error:
         if error.code != NO_SUCH_RUN:
             raise
-        complain(f"{error} in {directory}")
+        complain(f"{error.code}: {error.args[0]} in {directory} ({error.hint})")
         return _NO_SUCH_RUN
     made = _render(found, as_json=as_json, to_file=output is not None)
     if output is None:
@@ -59,7 +59,7 @@ def _render(found: Run, *, as_json: bool, to_file: bool) -> str:
     import json
 
     from otel_workflow.cli.output import screen_width, stdout_style
-    from otel_workflow.report import PLAIN, run_document, waterfall
+    from otel_workflow.report import run_document, waterfall
 
     if as_json:
         return json.dumps(run_document(found), indent=2, allow_nan=False)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from otel_workflow.cli.options import AsJson, JournalDir
+from otel_workflow.cli.options import AsJson, JournalDir, whole_number
 
 if TYPE_CHECKING:
     from otel_workflow.report import Style
@@ -16,7 +16,7 @@ __all__ = ("runs",)
 
 
 def runs(
-    limit: Annotated[int, typer.Option("--limit", metavar="N", min=1, help="At most N runs.")] = 20,
+    limit: Annotated[str, typer.Option("--limit", metavar="N", help="At most N runs.")] = "20",
     workflow: Annotated[str | None, typer.Option("--workflow", metavar="W", help="Only runs of this workflow.")] = None,
     journal: JournalDir = None,
     as_json: AsJson = False,
@@ -26,9 +26,10 @@ def runs(
     from otel_workflow.cli.place import journal_directory
     from otel_workflow.report import load_runs, run_summary
 
+    most = whole_number("--limit", limit, 1)
     directory = journal_directory(journal)
     found = [run for run in load_runs(directory) if workflow is None or run.name == workflow]
-    newest = found[::-1][:limit]
+    newest = found[::-1][:most]
     if as_json:
         show_json({"schema": 1, "journal": str(directory), "runs": [run_summary(run) for run in newest]})
         return 0

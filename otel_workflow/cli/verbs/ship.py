@@ -6,24 +6,22 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from otel_workflow.cli.options import AsJson, JournalDir
+from otel_workflow.cli.options import AsJson, JournalDir, seconds
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from otel_workflow.bridge.http import Destination
-    from otel_workflow.cli.shipping import Outcome
+    from otel_workflow.bridge.destination import Destination
+    from otel_workflow.cli.shipping import Shipped
 
 __all__ = ("ship",)
 
 _DEADLINE = 30.0
-_REFUSED, _WRONG, _WAITS = 1, 2, 3
+_REFUSED, _WAITS = 1, 3
 
 
 def ship(
-    deadline: Annotated[
-        float | None, typer.Option("--deadline", metavar="S", min=0.0, help="Keep trying for S seconds.")
-    ] = None,
+    deadline: Annotated[str | None, typer.Option("--deadline", metavar="S", help="Keep trying for S seconds.")] = None,
     strict: Annotated[
         bool, typer.Option("--strict", help="Exit 3 if something waits, 1 if something was refused for good.")
     ] = False,
@@ -43,30 +41,31 @@ def ship(
     """
     import os
 
-    from otel_workflow.bridge.http import Destination
+    from otel_workflow.bridge.destination import Destination
     from otel_workflow.cli.place import journal_directory
     from otel_workflow.settings import Settings
 
-    settings = Settings.read(os.environ, {"deadline": deadline})
+    given = None if deadline is None else seconds("--deadline", deadline)
+    settings = Settings.read(os.environ, {"deadline": given})
     directory = journal_directory(journal)
     destination = Destination.from_environ(os.environ)
     if dry_run or destination is None:
         return _only_look(directory, destination, strict=strict and not dry_run, as_json=as_json)
     limit = _DEADLINE if settings.deadline is None else settings.deadline
-    outcome = _ship(directory, destination, limit, patient=deadline is not None)
-    _report(outcome, directory, destination, as_json=as_json)
-    if strict and outcome.refused:
+    shipped = _ship(directory, destination, limit, patient=given is not None)
+    _report(shipped, directory, destination, as_json=as_json)
+    if strict and shipped.refused:
         return _REFUSED
-    return _WAITS if strict and outcome.waiting else 0
+    return _WAITS if strict and shipped.waiting else 0
 
 
-def _ship(directory: Path, destination: Destination, limit: float, *, patient: bool) -> Outcome:
+def _ship(directory: Path, destination: Destination, limit: float, *, patient: bool) -> Shipped:
     from otel_workflow.bridge.http import OtlpHttpClient
     from otel_workflow.cli.output import tell
-    from otel_workflow.cli.shipping import Outcome, ship_once
+    from otel_workflow.cli.shipping import Shipped, ship_once
 
     if not directory.is_dir():
-        return Outcome()
+        return Shipped()
     client = OtlpHttpClient(destination)
     return ship_once(directory, client, destination.key, deadline=limit, patient=patient, tell=tell)
 
@@ -75,53 +74,62 @@ def _only_look(directory: Path, destination: Destination | None, *, strict: bool
     """Say what waits, and send nothing: asked to, or for want of an endpoint."""
     from otel_workflow.cli.backlog import look_at
     from otel_workflow.cli.output import show_json, tell
+    from otel_workflow.errors import ConfigError
 
     waiting = look_at(directory, destination.key if destination else None).waiting
     if as_json:
         where = destination.display if destination else None
         show_json({"schema": 1, "journal": str(directory), "endpoint": where, "delivered": 0, "waiting": waiting})
     if destination is None:
-        tell(
-            f"no endpoint is set, so {_spans(waiting)} in {directory} {_stay(waiting)}; set OTEL_EXPORTER_OTLP_ENDPOINT, "
-            "for example to http://localhost:4318"
-        )
-        return _WRONG if strict else 0
+        said = f"no endpoint is set, so {_spans(waiting)} {_stay(waiting)} in {directory}"
+        hint = "set OTEL_EXPORTER_OTLP_ENDPOINT, for example to http://localhost:4318"
+        if strict:
+            raise ConfigError(said, code="OW-126", hint=hint)
+        tell(f"{said}; {hint}")
+        return 0
     tell(f"{_spans(waiting)} in {directory} would be sent to {destination.display}")
     return 0
 
 
-def _report(outcome: Outcome, directory: Path, destination: Destination, *, as_json: bool) -> None:
+def _report(shipped: Shipped, directory: Path, destination: Destination, *, as_json: bool) -> None:
     """Say how many went where, and how to send the rest."""
     import shlex
 
     from otel_workflow.cli.output import show_json, tell
 
     if as_json:
-        show_json({
-            "schema": 1,
-            "journal": str(directory),
-            "endpoint": destination.display,
-            "delivered": outcome.delivered,
-            "refused": outcome.refused,
-            "refusals": list(outcome.reasons),
-            "waiting": outcome.waiting,
-            "stopped": outcome.stopped,
-            "said": outcome.said,
-        })
-    if outcome.delivered or not (outcome.refused or outcome.waiting):
-        tell(f"{_spans(outcome.delivered)} delivered to {destination.display}" if outcome.delivered else "nothing waits")
-    if outcome.refused:
-        tell(f"{_spans(outcome.refused)} refused for good by {destination.display}: {'; '.join(outcome.reasons)}")
-    if outcome.waiting:
+        show_json(
+            {
+                "schema": 1,
+                "journal": str(directory),
+                "endpoint": destination.display,
+                "delivered": shipped.delivered,
+                "refused": shipped.refused,
+                "refusals": list(shipped.reasons),
+                "waiting": shipped.waiting,
+                "stopped": shipped.stopped,
+                "said": shipped.said,
+                "elsewhere": shipped.elsewhere,
+            }
+        )
+    if shipped.delivered:
+        tell(f"{_spans(shipped.delivered)} delivered to {destination.display}")
+    elif not shipped.refused and not shipped.waiting:
+        tell(f"nothing waits for {destination.display}")
+    if shipped.refused:
+        tell(f"{_spans(shipped.refused)} refused for good by {destination.display}: {'; '.join(shipped.reasons)}")
+    if shipped.waiting:
         command = f"otel-workflow ship --deadline 60 --journal {shlex.quote(str(directory))}"
-        tell(f"{_spans(outcome.waiting)} still wait{'s' if outcome.waiting == 1 else ''}, {_why(outcome)}; send with: {command}")
+        tell(f"{_spans(shipped.waiting)} still waiting: {_why(shipped)}; send with: {command}")
+    if shipped.elsewhere:
+        tell(f"{_spans(shipped.elsewhere)} recorded for another endpoint {_stay(shipped.elsewhere)} in {directory}")
 
 
-def _why(outcome: Outcome) -> str:
-    if outcome.stopped == "locked":
+def _why(shipped: Shipped) -> str:
+    if shipped.stopped == "locked":
         return "another process ships this journal"
-    ended = "time ran out" if outcome.stopped == "deadline" else "the endpoint did not take them"
-    return f"{ended}: {outcome.said}" if outcome.said else ended
+    ended = "time ran out" if shipped.stopped == "deadline" else "the endpoint did not take them"
+    return f"{ended} ({shipped.said})" if shipped.said else ended
 
 
 def _spans(count: int) -> str:
@@ -129,4 +137,4 @@ def _spans(count: int) -> str:
 
 
 def _stay(count: int) -> str:
-    return "stays there" if count == 1 else "stay there"
+    return "stays" if count == 1 else "stay"

@@ -2,18 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 from otel_workflow.cli.options import AsJson, JournalDir
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
 __all__ = ("status",)
-
-_UNREADABLE = 1
-_BUDGET = 0.1
-"""Seconds spent on reading; a journal that takes longer is reported as 'at least'."""
 
 
 def status(journal: JournalDir = None, as_json: AsJson = False) -> int:
@@ -21,130 +12,6 @@ def status(journal: JournalDir = None, as_json: AsJson = False) -> int:
 
     Uses no network. Exit code 1 when the journal cannot be read.
     """
-    from otel_workflow.cli.output import complain, show, show_json
-    from otel_workflow.cli.place import journal_directory
-    from otel_workflow.errors import JournalError
+    from otel_workflow.cli.books import show_books
 
-    try:
-        books = _books(journal_directory(journal), journal)
-    except JournalError as error:
-        complain(str(error))
-        return _UNREADABLE
-    if as_json:
-        show_json(books)
-        return 0
-    for name, value in _lines(books):
-        show(f"{name:<13} {value}")
-    return 0
-
-
-def _books(directory: Path, given: Path | None) -> dict[str, Any]:
-    import os
-    import time
-
-    from otel_workflow.cli.backlog import look_at
-    from otel_workflow.cli.place import reason_for
-
-    found = look_at(directory, budget=_BUDGET)
-    now = time.time_ns()
-    return {
-        "schema": 1,
-        "journal": str(directory),
-        "why": reason_for(directory, given, os.environ),
-        "exists": directory.is_dir(),
-        "complete": found.complete,
-        "segments": len(found.sources),
-        "owners_alive": sum(source.is_alive() for source in _newest(found.sources)),
-        "retired": _count_retired(directory),
-        "bytes": _size_of(directory),
-        "damaged_bytes": sum(source.segment.damaged for source in found.sources),
-        "quarantined": found.quarantined,
-        "open_runs": len(found.open_runs),
-        "open_phases": found.open_phases,
-        "waiting": found.waiting,
-        "oldest_waiting": None if found.oldest_ns is None else max(now - found.oldest_ns, 0) / 1e9,
-        "last_success": _last_success(directory),
-        "endpoint": _endpoint(),
-        "dropped": found.dropped,
-    }
-
-
-def _newest(sources: list[Any]) -> list[Any]:
-    """The newest segment of each process; older ones are sealed."""
-    return list({source.owner: source for source in sources}.values())
-
-
-def _endpoint() -> str | None:
-    import os
-
-    from otel_workflow.bridge.http import Destination
-
-    destination = Destination.from_environ(os.environ)
-    return destination.display if destination is not None else None
-
-
-def _files(directory: Path) -> list[Path]:
-    from otel_workflow.journal.reader import RETIRED
-
-    return [path for place in (directory, directory / RETIRED) if place.is_dir() for path in place.iterdir()]
-
-
-def _count_retired(directory: Path) -> int:
-    from otel_workflow.journal.reader import RETIRED
-    from otel_workflow.journal.writer import SUFFIX
-
-    return sum(path.parent.name == RETIRED and path.suffix == SUFFIX for path in _files(directory))
-
-
-def _size_of(directory: Path) -> int:
-    total = 0
-    for path in _files(directory):
-        try:
-            total += path.stat().st_size
-        except OSError:
-            continue
-    return total
-
-
-def _last_success(directory: Path) -> float | None:
-    """When the shipper's cursor moved last, in seconds since the epoch; None when it never did."""
-    from otel_workflow.journal import Cursor
-
-    try:
-        return Cursor(directory, "traces").path.stat().st_mtime
-    except OSError:
-        return None
-
-
-def _lines(books: dict[str, Any]) -> list[tuple[str, str]]:
-    """The same books for people."""
-    import time
-
-    from otel_workflow.report.text import moment
-    from otel_workflow.report.wording import age, printable
-
-    least = "" if books["complete"] else "at least "
-    waits = f"{least}{books['waiting']}"
-    if books["oldest_waiting"] is not None:
-        waits += f", the oldest for {age(round(books['oldest_waiting'] * 1e9))}"
-    sent = books["last_success"]
-    said = "never"
-    if sent is not None:
-        said = f"{moment(round(sent * 1e9))}, {age(time.time_ns() - round(sent * 1e9))} ago"
-    lost = ", ".join(f"{count} {printable(reason)}" for reason, count in books["dropped"].items())
-    lines = [
-        ("journal", f"{books['journal']} ({books['why']}{'' if books['exists'] else '; nothing was recorded yet'})"),
-        ("segments", f"{books['segments']}, {books['owners_alive']} of living processes, {books['retired']} retired"),
-        ("size", f"{books['bytes'] / 1024:.0f} KiB"),
-        ("open", f"{least}{books['open_runs']} runs, {books['open_phases']} phases"),
-        ("waiting", f"{waits} spans" if books["oldest_waiting"] is None else waits.replace(",", " spans,", 1)),
-        ("last success", said),
-        ("endpoint", books["endpoint"] or "none set, nothing is sent (OTEL_EXPORTER_OTLP_ENDPOINT)"),
-        ("dropped", lost or "nothing"),
-    ]
-    if books["damaged_bytes"] or books["quarantined"]:
-        lines.append((
-            "damaged",
-            f"{books['damaged_bytes']} bytes, {len(books['quarantined'])} files unreadable (otel-workflow journal verify)",
-        ))
-    return lines
+    return show_books(journal, as_json=as_json)

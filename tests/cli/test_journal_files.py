@@ -1,0 +1,102 @@
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from time import time
+
+import pytest
+
+from otel_workflow.testing import OtlpReceiver
+from tests.cli.conftest import Cli
+
+
+def segments(ow: Cli) -> list[Path]:
+    return sorted(ow.journal.rglob("*.owj"))
+
+
+def test_verify_finds_nothing_wrong_with_whole_files(ow: Cli) -> None:
+    ow.record()
+    done = ow("journal", "verify")
+    assert done.returncode == 0
+    assert done.stdout.splitlines()[-1] == "1 files, 8 records, 0 files damaged"
+
+
+@pytest.mark.parametrize("damage", ["flip", "tear", "stranger"])
+def test_verify_says_1_and_what_is_damaged(ow: Cli, damage: str) -> None:
+    ow.record()
+    (segment,) = segments(ow)
+    data = bytearray(segment.read_bytes())
+    if damage == "flip":
+        data[len(data) // 2] ^= 0xFF
+        segment.write_bytes(data)
+    elif damage == "tear":
+        segment.write_bytes(data[:-10])
+    else:
+        (ow.journal / "0-stranger.owj").write_bytes(b"hello")
+    done = ow("journal", "verify")
+    assert done.returncode == 1
+    said = {"flip": "bytes damaged", "tear": "a torn tail of", "stranger": "no header record"}[damage]
+    assert said in done.stdout
+
+
+def test_cat_shows_every_record_and_streams_json_lines(ow: Cli) -> None:
+    ow.record()
+    assert "phase.started  compile" in ow("journal", "cat").stdout
+    lines = [json.loads(line) for line in ow("journal", "cat", "--json").stdout.splitlines()]
+    assert [line["kind"] for line in lines] == ["header"] + ["event"] * 6 + ["end"]
+    assert all(line["schema"] == 1 for line in lines)
+
+
+def test_clean_keeps_what_was_not_delivered_and_says_1(ow: Cli, killed_worker: Callable[[], None]) -> None:
+    ow.record()
+    killed_worker()
+    done = ow("journal", "clean", "--yes")
+    assert done.returncode == 1
+    assert "2 files kept: not delivered yet" in done.stderr
+    assert len(segments(ow)) == 2
+    everything = ow("journal", "clean", "--yes", "--all", "--json")
+    assert (everything.returncode, json.loads(everything.stdout)["deleted"]) == (0, 2)
+    assert segments(ow) == []
+
+
+def test_clean_deletes_what_was_delivered(ow: Cli, receiver: OtlpReceiver) -> None:
+    ow.record()
+    ow("ship", OTEL_EXPORTER_OTLP_ENDPOINT=receiver.endpoint)
+    assert len(segments(ow)) == 1
+    assert ow("journal", "clean", "--yes").returncode == 0
+    assert segments(ow) == []
+
+
+def test_clean_never_touches_the_files_of_a_living_process(ow: Cli) -> None:
+    alive = ow.python(
+        "import sys\nimport otel_workflow as ow\n"
+        "with ow.workflow('build'):\n    print('open', flush=True)\n    sys.stdin.read()\n"
+    )
+    assert alive.stdout is not None
+    alive.stdout.readline()
+    try:
+        assert ow("journal", "clean", "--yes", "--all").returncode == 0
+        assert len(segments(ow)) == 1
+    finally:
+        alive.kill()
+        alive.communicate()
+
+
+def test_clean_can_be_limited_to_old_files(ow: Cli) -> None:
+    ow.record()
+    ow.record()
+    old, new = segments(ow)
+    week = time() - 7 * 86_400
+    os.utime(old, (week, week))
+    ow("journal", "clean", "--yes", "--all", "--older-than", "3d")
+    assert segments(ow) == [new]
+
+
+def test_clean_asks_and_where_nobody_can_answer_wants_yes(ow: Cli) -> None:
+    ow.record()
+    done = ow("journal", "clean", "--all")
+    assert done.returncode == 2
+    assert "OW-125" in done.stderr
+    assert len(segments(ow)) == 1
