@@ -15,10 +15,22 @@ from otel_workflow.events import END_TRANSITIONS, Event, Outcome, PhaseFacts
 
 __all__ = ("PhaseRun", "Run", "RunStore")
 
+_OUTCOMES = {
+    "completed": Outcome.SUCCESS,
+    "failed": Outcome.FAILURE,
+    "skipped": Outcome.SKIP,
+    "cancelled": Outcome.CANCELLATION,
+    "interrupted": Outcome.ERROR,
+}
+
 
 @dataclass(slots=True)
 class PhaseRun:
-    """One phase as far as it is known; ids are hex, times integer ns since the epoch."""
+    """One phase as far as it is known; ids are hex, times integer ns since the epoch.
+
+    ``owner`` is the process that recorded its start, or the earliest of what is known instead.
+    ``others`` and ``contradictions`` are in the order of their times, by id.
+    """
 
     trace_id: str
     span_id: str
@@ -30,28 +42,34 @@ class PhaseRun:
     lost_ns: int | None = None
     lost_type: str = "killed"
     children: list[PhaseRun] = field(default_factory=list)
+    _owned: tuple[bool, int, str, str] | None = None
 
     def add(self, event: Event, owner: str) -> None:
         """Merge one event; merging it again changes nothing."""
         transition = event.transition
+        self._own(event, owner, started=transition == "started")
         if transition == "started":
-            self.owner = owner or self.owner
-            if self.start is None or _order(event) < _order(self.start):
+            if self.start is None or _is_before(event, self.start):
                 self.start = event
         elif transition in END_TRANSITIONS:
             self._add_end(event)
-            self.owner = self.owner or owner
         else:
-            self.others[event.id] = event
-            self.owner = self.owner or owner
+            self.others = _with(self.others, event)
+
+    def _own(self, event: Event, owner: str, *, started: bool) -> None:
+        claim = not started, event.time_ns, event.id, owner
+        if owner and (self._owned is None or claim < self._owned):
+            self._owned, self.owner = claim, owner
 
     def _add_end(self, event: Event) -> None:
         if self.end is None or event == self.end:
             self.end = event
             return
-        first, second = sorted((self.end, event), key=_order)
+        earlier = _is_before(event, self.end)
+        first, second = (event, self.end) if earlier else (self.end, event)
         self.end = first
-        self.contradictions[second.id] = second
+        self.contradictions = _with(self.contradictions, second)
+        self.contradictions.pop(first.id, None)
 
     @property
     def any_event(self) -> Event:
@@ -61,8 +79,15 @@ class PhaseRun:
     @property
     def facts(self) -> PhaseFacts:
         """The facts of its start, or of whatever is known when the start was lost."""
-        facts = self.any_event.facts
-        return facts if facts is not None else PhaseFacts(name=self.any_event.type, start_ns=self.start_ns)
+        event = self.any_event
+        if event.facts is not None:
+            return event.facts
+        name, attempt = event.payload.get("name"), event.payload.get("attempt")
+        return PhaseFacts(
+            name=name if isinstance(name, str) and name else event.type,
+            start_ns=event.time_ns,
+            attempt=attempt if isinstance(attempt, int) else 1,
+        )
 
     @property
     def name(self) -> str:
@@ -110,27 +135,55 @@ class PhaseRun:
     @property
     def outcome(self) -> Outcome | None:
         """How it ended, None while open; an interrupted phase ended in an error of the system."""
-        if self.end is not None and self.end.facts is not None:
+        if self.end is None:
+            return Outcome.ERROR if self.interrupted else None
+        if self.end.facts is not None and self.end.facts.outcome is not None:
             return self.end.facts.outcome
-        return Outcome.ERROR if self.interrupted else None
+        return _OUTCOMES.get(self.end.transition or "", Outcome.ERROR)
 
     @property
     def reason(self) -> str:
         """Why it ended as it did, in its own words; empty when an inner phase gave the verdict."""
-        if self.end is not None and self.end.facts is not None:
+        if self.end is None:
+            return "its process was killed" if self.interrupted else ""
+        if self.end.facts is not None:
             return "" if self.end.facts.handed else self.end.facts.reason
-        return "its process was killed" if self.interrupted else ""
+        return _text(self.end, "error") or ""
 
     @property
     def error_type(self) -> str | None:
         """The class of the failure, as ``error.type`` carries it."""
-        if self.end is not None and self.end.facts is not None:
-            return self.end.facts.error_type
-        return self.lost_type if self.interrupted else None
+        if self.end is None:
+            return self.lost_type if self.interrupted else None
+        return self.end.facts.error_type if self.end.facts is not None else _text(self.end, "error_type")
 
 
-def _order(event: Event) -> tuple[int, str, str]:
-    return event.time_ns, event.id, event.type
+def _text(event: Event, key: str) -> str | None:
+    value = event.payload.get(key)
+    return value if isinstance(value, str) else None
+
+
+def _order(event: Event) -> tuple[bool, int, str, str]:
+    """By time; but what was only inferred comes after whatever was observed."""
+    return event.transition == "interrupted", event.time_ns, event.id, event.type
+
+
+def _is_before(event: Event, other: Event) -> bool:
+    """True if an event comes first; two that differ in nothing but their content are ordered by that."""
+    one, two = _order(event), _order(other)
+    return one < two if one != two else event != other and repr(event) < repr(other)
+
+
+def _with(events: dict[str, Event], event: Event) -> dict[str, Event]:
+    """Return the events and this one, in the order of their times; of two with one id the first stays."""
+    known = events.get(event.id)
+    if known is not None and not _is_before(event, known):
+        return events
+    last = next(reversed(events.values()), None)
+    if known is None and (last is None or _order(last) < _order(event)):
+        events[event.id] = event  # the usual case: they come in order
+        return events
+    return {each.id: each for each in sorted([*events.values(), event], key=_order) if each is not known}
 
 
 @dataclass(slots=True)
@@ -180,10 +233,14 @@ class Run:
         return next((o for o in outcomes if o is not Outcome.SUCCESS), Outcome.SUCCESS)
 
     def walk(self) -> Iterator[tuple[int, PhaseRun]]:
-        """Yield (depth, phase) in the order a reader expects: by start, parents first."""
+        """Yield (depth, phase) in the order a reader expects: by start, parents first; each once."""
         stack = [(0, phase) for phase in reversed(self.top)]
+        seen: set[str] = set()  # a damaged journal may hold parents in a circle
         while stack:
             depth, phase = stack.pop()
+            if phase.span_id in seen:
+                continue
+            seen.add(phase.span_id)
             yield depth, phase
             stack.extend((depth + 1, child) for child in reversed(phase.children))
 
@@ -206,10 +263,15 @@ class RunStore:
         return phase
 
     def owner_gone(self, owner: str, evidence_ns: int, error_type: str = "killed") -> list[PhaseRun]:
-        """Close every open phase of a process that is proven dead; returns those it closed."""
-        closed = [phase for phase in self.phases.values() if phase.owner == owner and phase.is_open]
-        for phase in closed:
-            phase.lost_ns, phase.lost_type = evidence_ns, error_type
+        """Close every open phase of a process that is proven dead; returns those it closed.
+
+        Said again with later evidence, it moves the end of those that it has closed.
+        """
+        mine = [phase for phase in self.phases.values() if phase.owner == owner and phase.end is None]
+        closed = [phase for phase in mine if phase.lost_ns is None]
+        for phase in mine:
+            if phase.lost_ns is None or evidence_ns > phase.lost_ns:
+                phase.lost_ns, phase.lost_type = evidence_ns, error_type
         return closed
 
     def discard(self, phase: PhaseRun) -> None:
@@ -226,9 +288,30 @@ class RunStore:
         return sorted(runs, key=lambda run: (run.start_ns, run.trace_id))
 
     def _run(self, trace_id: str, phases: list[PhaseRun]) -> Run:
-        top = []
+        top: list[PhaseRun] = []
         for phase in phases:
-            parent = self.phases.get((trace_id, phase.parent_id or ""))
-            (top if parent is None or parent is phase else parent.children).append(phase)
+            parent = self._parent(phase)
+            (top if parent is None else parent.children).append(phase)
         root = next((p for p in top if p.facts.is_run and not p.facts.nested), None)
-        return Run(trace_id, top or phases[:1], root)
+        run = Run(trace_id, top, root)
+        self._open_rings(run, phases)
+        return run
+
+    def _parent(self, phase: PhaseRun) -> PhaseRun | None:
+        parent = self.phases.get((phase.trace_id, phase.parent_id or ""))
+        return None if parent is phase else parent
+
+    def _open_rings(self, run: Run, phases: list[PhaseRun]) -> None:
+        """Phases that claim to be inside each other hang on nothing: one of them goes to the top."""
+        reached = {phase.span_id for _, phase in run.walk()}
+        for phase in phases:
+            if phase.span_id in reached:
+                continue
+            first, above = phase, set[str]()
+            while first.span_id not in above:
+                above.add(first.span_id)
+                first = self._parent(first) or first
+            parent = self._parent(first) or first
+            parent.children = [child for child in parent.children if child is not first]
+            run.top.append(first)
+            reached.update(inner.span_id for _, inner in Run(run.trace_id, [first], None).walk())

@@ -49,6 +49,7 @@ class DirectoryShipper:
                 saved = self.cursor.load()
                 self.pump.acknowledged.update(saved.get("acknowledged", {}))
                 self.pump.sent_keys.update(saved.get("sent", {}))
+                self._saved = {"acknowledged": dict(self.pump.acknowledged), "sent": dict(self.pump.sent_keys)}
             return True
 
     def closing(self) -> None:
@@ -110,8 +111,6 @@ def count_waiting(directory: str | os.PathLike[str], destination: str | None = N
     pump.acknowledged.update(saved.get("acknowledged", {}))
     pump.sent_keys.update(saved.get("sent", {}))
     end = time.monotonic() + budget
-    for source in sources_of(JournalReader(directory), known, destination):
-        pump.read([source], force=True)
-        if time.monotonic() > end:
-            break
+    sources = sources_of(JournalReader(directory), known, destination)
+    pump.read((source for source in sources if time.monotonic() < end), force=True)
     return len(pump.waiting)

@@ -173,7 +173,9 @@ class Pump:
         if ref is None or ref.maker != "bridge" or not ref.trace_flags & 1:
             return False
         key = _key(phase)
-        if key in self.sent_keys or key in self._queued_keys:  # sent as interrupted already: one id is never sent in two versions
+        if (
+            key in self.sent_keys or key in self._queued_keys
+        ):  # sent as interrupted already: one id is never sent in two versions
             self.late_verdicts += 1
             return False
         return record.end > progress.acknowledged and phase.end is event
@@ -207,13 +209,16 @@ class Pump:
                 self._drain(source)
                 if not source.is_alive():  # or the drain has shown that it went on in a new segment
                     self.store.owner_gone(owner, self._evidence_ns(source))
-        for phase in list(self.store.phases.values()):
+        phases = dict(self.store.phases)
+        for phase in phases.values():
             if not phase.interrupted:
                 continue
             if not self._is_wanted(phase):
                 self.store.discard(phase)
             elif force or self._is_final(phase, now):
-                self._wait_once(_key(phase), self._group(phase), span_of(phase))
+                parent = phase.trace_id, _parent_id(phase)
+                span = span_of(phase, under_phase=parent not in phases and parent not in self._ended)
+                self._wait_once(_key(phase), self._group(phase), span)
                 self.store.discard(phase)
         self._forget_roots()
 
@@ -301,6 +306,11 @@ class Pump:
         if self._owners.get(source.owner) is source:
             for known in (self._owners, self._groups, self._last_events, self._last_spans):
                 known.pop(source.owner, None)
+
+
+def _parent_id(phase: PhaseRun) -> str:
+    ref = phase.any_event.span
+    return (ref.parent_span_id if ref is not None else None) or ""
 
 
 def _key(phase: PhaseRun) -> str:

@@ -44,6 +44,7 @@ class Shipment:
     delivered: int = 0
     refused: int = 0
     progress: int = 0
+    failures: int = 0
     last: Answer | None = None
     reasons: dict[str, int] = field(default_factory=dict)
 
@@ -106,6 +107,7 @@ class Shipper:
                 return self._settle(batch)
             middle = len(batch) // 2
             return self._send(batch[:middle], deadline) and self._send(batch[middle:], deadline)
+        self.books.failures += 1
         self._pause = min(max(self._pause * 2, 0.5), 30.0)
         wait = answer.retry_after if answer.retry_after is not None else self._pause
         self.not_before = self._monotonic() + wait

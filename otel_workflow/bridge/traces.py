@@ -24,12 +24,18 @@ MARKER_AFTER_NS = 10_000_000_000
 _ERRORS = (Outcome.FAILURE, Outcome.ERROR, Outcome.TIMEOUT)
 
 
-def span_of(phase: PhaseRun) -> SpanData:
-    """Return the finished span of a phase that has ended or is known to be interrupted."""
+def span_of(phase: PhaseRun, *, under_phase: bool = False) -> SpanData:
+    """Return the finished span of a phase that has ended or is known to be interrupted.
+
+    ``under_phase`` passes over a library's span between the phase and the one that encloses it:
+    a span that was open in the library died with the process, and nobody is to be its child.
+    """
     facts = phase.facts
     ended = phase.end.facts if phase.end is not None else None
     ref = phase.any_event.span
     parent = ref.parent_span_id if ref is not None else None
+    if under_phase and facts.parent_phase:
+        parent = facts.parent_phase
     is_run = facts.is_run and not facts.nested
     outcome = phase.outcome or Outcome.ERROR
     # A span of no length looks broken in Jaeger, so one that began with the last evidence of life gets

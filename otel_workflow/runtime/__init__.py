@@ -5,11 +5,12 @@ from __future__ import annotations
 import atexit
 import logging
 import os
+import shlex
 import sys
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from opentelemetry import trace
 from opentelemetry.sdk.resources import Resource
@@ -77,7 +78,7 @@ class Runtime:
 
     def flush(self, *, timeout: float = 5.0) -> bool:
         """Wait until everything so far was acknowledged; False when that took longer (s)."""
-        return True if self._delivery is None else bool(guarded(False, self._delivery.flush, timeout))  # noqa: FBT003
+        return True if self._delivery is None else bool(guarded(False, self._delivery.flush, timeout))
 
     def shutdown(self, *, timeout: float | None = None) -> bool:
         """End the segment, deliver what can be delivered, and stop recording.
@@ -99,10 +100,23 @@ class Runtime:
             return True
         limit = timeout if timeout is not None else self._settings.deadline
         done = self._delivery.finish(_EXIT_DEADLINE if limit is None else limit)
-        if not done:
+        if not done and not self._delivery.elsewhere:
             guarded(None, self._say_what_waits)
         guarded(None, self._delivery.line.release)
         return done
+
+    def _step_back(self) -> bool:
+        """Make room for another runtime; True if this one stays until its open phases have ended.
+
+        To end it now would close the journal in which they are about to write how they ended.
+        """
+        if self._closed:
+            return False
+        if self._recorder.open_runs or getattr(self._recorder.journal, "_open_phases", 0) > 0:
+            uninstall(self._recorder)
+            return True
+        self.shutdown()
+        return False
 
     def _say_what_waits(self) -> None:
         if self._destination is None:
@@ -114,18 +128,18 @@ class Runtime:
         count = count_waiting(self.journal, self._destination.key)
         if count:
             _logger.warning(
-                "otel-workflow: %d spans wait for %s; send them with: otel-workflow ship --journal %s",
-                count,
+                "otel-workflow: %s for %s; send with: otel-workflow ship --journal %s",
+                "1 span waits" if count == 1 else f"{count} spans wait",
                 where,
-                self.journal,
+                shlex.quote(str(self.journal)),
             )
 
 
 class _Installed:
-    """What belongs to the process: our one provider and the runtime in force."""
+    """What belongs to the process: our one provider and the runtimes, the last of them in force."""
 
     provider: WorkflowTracerProvider | None = None
-    runtime: Runtime | None = None
+    runtimes: ClassVar[list[Runtime]] = []
     hooked = False
 
 
@@ -142,24 +156,22 @@ def configure(
 ) -> Runtime:
     """Start recording: journal on, spans made, delivery begun if an endpoint is set.
 
-    May be called again: the runtime before it is shut down and replaced. Raises ConfigError for
-    a setting that cannot be used (OW-101 a setting, OW-111 and following the OTLP endpoint,
-    OW-102 a directory given here that cannot be written).
+    May be called again: the runtime before it is replaced, and shut down unless phases are open
+    in it; these end where they began. Raises ConfigError for what cannot be used (OW-101 a
+    setting, OW-111 and following the OTLP endpoint). A directory that cannot be written is no
+    error: one warning, and the journal is kept in memory.
     """
     if metrics is not None:
         raise ConfigError(f"metrics={metrics!r} is not built yet", code="OW-103", hint="leave it out")
     arguments = {"ids": ids, "trace_url": trace_url, "deadline": deadline}
     settings = Settings.read(os.environ, arguments)
     destination = Destination.from_environ(os.environ)
-    if _Installed.runtime is not None:
-        _Installed.runtime.shutdown()
+    _Installed.runtimes = [runtime for runtime in _Installed.runtimes if runtime._step_back()]
     chosen = bus or get_bus()
     if is_disabled():
-        runtime = Runtime(Recorder("off", chosen), settings, None)
-        _Installed.runtime = runtime
-        return runtime
+        return Runtime(Recorder("off", chosen), settings, None)
     runtime = _assemble(service_name, journal, chosen, provider, settings, destination)
-    _Installed.runtime = runtime
+    _Installed.runtimes.append(runtime)
     atexit.register(runtime.shutdown)
     _hook_forks()
     return runtime
@@ -189,9 +201,7 @@ def _assemble(
     recorder = Recorder("native", bus, opened, trace_url=settings.trace_url or None)
     recorder.first_run = naming.first_run
     recorder.resource = resource
-    parent = environment.parent_from(os.environ)
-    recorder.environment_parent = parent
-    recorder.environment_nested = bool(parent and environ.get("OW_JOURNAL") and os.environ.get("OW_WORKFLOW"))
+    _look_around(recorder, environ)
     runtime = Runtime(recorder, settings, destination)
     _choose_lane(runtime, recorder, resource, provider)
     if directory is not None:
@@ -201,6 +211,19 @@ def _assemble(
     bus.attach_sink(Published(recorder))
     install(recorder)
     return runtime
+
+
+def _look_around(recorder: Recorder, environ: Mapping[str, str]) -> None:
+    """Find the parent that the environment names, as it was before any run of ours stood in it."""
+    if _Installed.runtimes:  # one that still has open phases: its runs are this process's runs
+        before = _Installed.runtimes[-1]._recorder
+        recorder.open_runs, recorder.environment_before = before.open_runs, before.environment_before
+        recorder.environment_parent, recorder.environment_nested = before.environment_parent, before.environment_nested
+        return
+    names = ("TRACEPARENT", "TRACESTATE", "OW_WORKFLOW")
+    recorder.environment_before = {name: os.environ[name] for name in names if name in os.environ}
+    parent = recorder.environment_parent = environment.parent_from(os.environ)
+    recorder.environment_nested = bool(parent and environ.get("OW_JOURNAL") and os.environ.get("OW_WORKFLOW"))
 
 
 class _Naming:
@@ -246,12 +269,12 @@ def _choose_lane(runtime: Runtime, recorder: Recorder, resource: Resource, provi
         return
     ours = _Installed.provider
     if ours is None:
-        processor = JournalSpanProcessor.into(_current_journal, resource)
+        processor = JournalSpanProcessor.into(_current_journal, resource, _wake_delivery)
         ours = _Installed.provider = WorkflowTracerProvider(resource, processor)
         trace.set_tracer_provider(ours)
     ours.connect(recorder)
     recorder.sampler = sampler_of(ours.sampler)
-    runtime._provider, runtime._resource = ours, resource  # noqa: SLF001
+    runtime._provider, runtime._resource = ours, resource
 
 
 def _current_journal() -> Journal | None:
@@ -259,11 +282,15 @@ def _current_journal() -> Journal | None:
     return recorder.journal if recorder is not None else None
 
 
+def _wake_delivery() -> None:
+    recorder = _Installed.provider.recorder if _Installed.provider is not None else None
+    if recorder is not None and recorder.wake is not None:
+        recorder.wake()
+
+
 def _publish_directory(recorder: Recorder, directory: Path) -> None:
     """Children find the journal by OW_JOURNAL, and the process's only run by TRACEPARENT."""
     os.environ["OW_JOURNAL"] = str(directory)
-    names = ("TRACEPARENT", "TRACESTATE", "OW_WORKFLOW")
-    recorder.environment_before = {name: os.environ[name] for name in names if name in os.environ}
     recorder.publishes_environment = recorder.lane == "native"
 
 
@@ -271,42 +298,34 @@ def _deliver(runtime: Runtime, recorder: Recorder, journal: Journal, destination
     if isinstance(journal, MemoryJournal):
         if "_pytest" in sys.modules:
             return  # under somebody's tests nothing is shipped
-        runtime._delivery = Delivery(lambda: MemoryShipper(journal, OtlpHttpClient(destination)))  # noqa: SLF001
+        runtime._delivery = Delivery(lambda: MemoryShipper(journal, OtlpHttpClient(destination)))
     else:
         directory = journal.directory
-        runtime._delivery = Delivery(  # noqa: SLF001
-            lambda: DirectoryShipper(directory, OtlpHttpClient(destination), destination.key)
-        )
-    recorder.wake = runtime._delivery.start  # noqa: SLF001
+        runtime._delivery = Delivery(lambda: DirectoryShipper(directory, OtlpHttpClient(destination), destination.key))
+    recorder.wake = runtime._delivery.start
 
 
 def _hook_forks() -> None:
     if _Installed.hooked:
         return
     _Installed.hooked = True
-    os.register_at_fork(
-        before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child
-    )
+    os.register_at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child)
 
 
-def _running() -> Delivery | None:
-    runtime = _Installed.runtime
-    return runtime._delivery if runtime is not None and not runtime._closed else None  # noqa: SLF001
+def _running() -> list[Delivery]:
+    return [r._delivery for r in _Installed.runtimes if r._delivery is not None and not r._closed]
 
 
 def _before_fork() -> None:
-    delivery = _running()
-    if delivery is not None:
+    for delivery in _running():
         delivery.stop()
 
 
 def _after_fork_in_parent() -> None:
-    delivery = _running()
-    if delivery is not None:
+    for delivery in _running():
         delivery.resume()
 
 
 def _after_fork_in_child() -> None:
-    delivery = _running()
-    if delivery is not None:
+    for delivery in _running():
         delivery.after_fork_in_child()

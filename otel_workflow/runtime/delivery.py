@@ -17,8 +17,8 @@ from otel_workflow.guard import guarded
 
 __all__ = ("PATIENCE", "Delivery", "Line")
 
-PATIENCE = 0.3
-"""Longest wait without progress, in seconds."""
+PATIENCE = 0.25
+"""Longest wait without progress, in seconds; what else an exit does fits into the 0.3 s we promise."""
 _SHORTEST, _LONGEST = 0.05, 1.0
 _SEND_TIMEOUT = 10.0
 
@@ -46,7 +46,10 @@ class Line(Protocol):
 
 
 class Delivery:
-    """The thread and the waiting for it; ``make`` opens the line, anew in a forked child."""
+    """The thread and the waiting for it; ``make`` opens the line, anew in a forked child.
+
+    ``elsewhere`` says, after ``finish``, that another process holds the lock and sends the rest.
+    """
 
     def __init__(self, make: Callable[[], Line]) -> None:
         self._make = make
@@ -54,7 +57,10 @@ class Delivery:
 
     def _reset(self) -> None:
         self.line = self._make()
+        self.elsewhere = False
+        self._used = False
         self._thread: threading.Thread | None = None
+        self._stuck: threading.Thread | None = None
         self._wake, self._idle = threading.Event(), threading.Event()
         self._turn = threading.Lock()
         self._stopped = self._paused = False
@@ -64,36 +70,46 @@ class Delivery:
         if self._thread is not None or self._stopped or not self._turn.acquire(blocking=False):
             return
         try:
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="otel-workflow-delivery", daemon=True)
-                self._thread.start()
+            self._used = True
+            if self._thread is None and not (self._stuck is not None and self._stuck.is_alive()):
+                thread = threading.Thread(target=self._run, name="otel-workflow-delivery", daemon=True)
+                self._thread = thread
+                thread.start()
         except RuntimeError:
-            self._stopped = True  # the interpreter is shutting down: the journal has it all
+            self._thread, self._stopped = None, True  # the interpreter is shutting down: the journal has it all
         finally:
             self._turn.release()
 
     def _run(self) -> None:
-        me, line, pause = threading.current_thread(), self.line, _SHORTEST
-        guarded(None, line.shipper.connect, 5.0)
+        me, line, pause, connected = threading.current_thread(), self.line, _SHORTEST, False
         while self._thread is me and not self._stopped:
             before = line.shipper.books.delivered
-            if guarded(False, line.acquire) and guarded(False, line.drain, _SEND_TIMEOUT):  # noqa: FBT003
-                self._idle.set()
+            if guarded(False, line.acquire):
+                if not connected:
+                    connected = True
+                    guarded(None, line.shipper.connect, 5.0)
+                if guarded(False, line.drain, _SEND_TIMEOUT):
+                    self._idle.set()
             pause = _SHORTEST if line.shipper.books.delivered != before else min(pause * 1.5, _LONGEST)
             self._wake.wait(pause)
             self._wake.clear()
 
     def stop(self) -> None:
-        """Stop the thread, before a fork; a send that is under way is not waited for long."""
+        """Stop the thread, before a fork; a send that hangs is waited for once, and not for long."""
         thread, self._thread = self._thread, None
         self._paused = thread is not None
         if thread is not None and thread is not threading.current_thread():
             self._wake.set()
-            thread.join(PATIENCE)
+            thread.join(0.0 if thread is self._stuck else PATIENCE)
+            self._stuck = thread if thread.is_alive() else None
 
     def resume(self) -> None:
-        """Start again after a fork, if the thread was running before it."""
-        if self._paused:
+        """Go on after a fork, if the thread was running before it: a line is for one thread at a time."""
+        if not self._paused:
+            return
+        if self._stuck is not None and self._stuck.is_alive():
+            self._thread = self._stuck  # it never noticed
+        else:
             self.start()
 
     def after_fork_in_child(self) -> None:
@@ -109,23 +125,38 @@ class Delivery:
         for _ in range(2):  # the first round may have begun before the newest record
             self._idle.clear()
             self._wake.set()
-            if not self._idle.wait(max(deadline - time.monotonic(), 0.0)):
-                return False
+            while not self._idle.wait(0.1):
+                if time.monotonic() >= deadline:
+                    return False
+                self.start()
         return True
 
     def finish(self, deadline: float) -> bool:
         """Wait for the rest at the end of the process; True when nothing is left of it.
 
-        Gives up after ``deadline`` seconds, or 0.3 s in which the network did nothing useful.
+        Gives up after ``deadline`` seconds, or 0.3 s in which the network did nothing useful. Does
+        not wait at all where this process recorded nothing, or where another one has the lock and
+        sends what we leave: then ``elsewhere`` is set.
         """
+        if not self._used:
+            return True
+        self.elsewhere = not guarded(False, self.line.acquire)
+        done = not self.elsewhere and self._wait_for_the_rest(deadline)
+        self._stopped = True
+        self._wake.set()
+        return done
+
+    def _wait_for_the_rest(self, deadline: float) -> bool:
         self.line.closing()
         self.line.shipper.not_before = 0.0
-        self.start()
         end, books = time.monotonic() + deadline, self.line.shipper.books
-        seen, since, rounds = books.progress, time.monotonic(), 2
+        seen, failed, since, rounds = books.progress, books.failures, time.monotonic(), 2
         self._idle.clear()
         self._wake.set()
         while rounds:
+            self.start()
+            if self._thread is None and self._stopped:  # no thread can be had any more
+                return bool(guarded(False, self.line.drain, min(deadline, PATIENCE)))
             if self._idle.wait(0.01):
                 rounds -= 1
                 self._idle.clear()
@@ -134,8 +165,6 @@ class Delivery:
             now = time.monotonic()
             if books.progress != seen:
                 seen, since = books.progress, now
-            if now >= end or now - since >= PATIENCE:
-                break
-        self._stopped = True
-        self._wake.set()
-        return rounds == 0
+            if now >= end or now - since >= PATIENCE or books.failures != failed:
+                return False  # after a failure the next try would come later than our patience lasts
+        return True

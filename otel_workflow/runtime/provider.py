@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 from opentelemetry import trace
 from opentelemetry.context import attach
-from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import Event, ReadableSpan, SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.sampling import (
     Decision,
@@ -24,6 +23,7 @@ from opentelemetry.trace import Link, Span, SpanContext, SpanKind, Tracer
 from opentelemetry.util._decorator import _agnosticcontextmanager
 
 from otel_workflow import semconv
+from otel_workflow.guard import guarded
 from otel_workflow.instrumentation.lifecycle import begin, finish
 from otel_workflow.instrumentation.recorder import Recorder
 from otel_workflow.instrumentation.span import PhaseSpan
@@ -31,6 +31,7 @@ from otel_workflow.instrumentation.spec import Spec
 
 if TYPE_CHECKING:
     from opentelemetry.context import Context
+    from opentelemetry.sdk.resources import Resource
 
 __all__ = ("WorkflowTracerProvider", "sampler_of")
 
@@ -106,7 +107,9 @@ class _WorkflowTracer(Tracer):
         """Start a span, which is a phase if its attributes name a task and a recorder is in force."""
         recorder = self._recorder()
         if recorder is not None and attributes and semconv.TASK_NAME in attributes and start_time is None:
-            return _phase_span(recorder, name, context, attributes, links or ())
+            made: Span | None = guarded(None, _phase_span, recorder, name, context, attributes, links or ())
+            if made is not None:
+                return made
         return self._inner.start_span(
             name, context, kind, attributes, links, start_time, record_exception, set_status_on_exception
         )
@@ -138,7 +141,7 @@ def _phase_span(
     parent = None if context is None else trace.get_current_span(context).get_span_context()
     task = str(attributes[semconv.TASK_NAME]) or name
     phase = begin(Spec(task, attributes=attributes, links=tuple(links), parent=parent), recorder)
-    attach(phase.previous)  # a tracer's start_span makes nothing current
+    attach(phase._previous)  # a tracer's start_span makes nothing current
     if isinstance(phase.span, PhaseSpan):
         phase.span.on_end = lambda _time: finish(phase, None)
     return phase.span
