@@ -39,7 +39,7 @@ def test_the_demo_runs_a_gate_and_shows_its_tree_from_the_journal(ow: Cli) -> No
         r"^│    killed, end estimated, at 8 of 40: orders placed$",
         r"^└─ ⊘ changelog +skip ",
         r"^6 phases: 2 success, 2 failure, 1 error, 1 skip$",
-        r"^look again +otel-workflow report$",
+        r"^look again +\S*python\S* -m otel_workflow report$",
     ):
         assert re.search(line, done.stdout, re.MULTILINE), line
     assert ow("report", LANG="C.UTF-8").stdout in done.stdout
@@ -48,7 +48,7 @@ def test_the_demo_runs_a_gate_and_shows_its_tree_from_the_journal(ow: Cli) -> No
 def test_a_journal_can_be_named_and_is_named_in_the_next_command(ow: Cli) -> None:
     place = ow.home / "my journal"
     done = ow("demo", "--journal", str(place))
-    assert f"otel-workflow report --journal '{place}'" in done.stdout
+    assert f"otel_workflow report --journal '{place}'" in done.stdout
     assert ow("report", "--journal", str(place)).returncode == 0
     assert not ow.journal.exists()
 
@@ -79,7 +79,7 @@ def test_the_link_follows_the_template_the_user_set(ow: Cli, receiver: OtlpRecei
 def test_beside_a_dead_collector_the_next_command_is_ship(ow: Cli) -> None:
     done = ow("demo", OTEL_EXPORTER_OTLP_ENDPOINT="http://127.0.0.1:9")
     assert done.returncode == 0
-    assert re.search(r"^send it +otel-workflow ship$", done.stdout, re.MULTILINE)
+    assert re.search(r"^send it +\S*python\S* -m otel_workflow ship$", done.stdout, re.MULTILINE)
 
 
 def test_inside_another_run_the_demo_is_still_a_run_of_its_own(ow: Cli) -> None:

@@ -52,7 +52,7 @@ def test_a_dead_collector_delays_little_and_everything_waits(ow: Cli, *, strict:
     assert done.returncode == (3 if strict else 0)
     (line,) = done.stderr.splitlines()
     assert line.startswith("3 spans still waiting: the endpoint did not take them (connection refused); send with: ")
-    assert line.endswith(f"otel-workflow ship --deadline 60 --journal {ow.journal}")
+    assert line.endswith(f"otel_workflow ship --deadline 60 --journal {ow.journal}")
 
 
 def test_a_refused_connection_is_a_fact_even_with_a_deadline(ow: Cli) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from otel_workflow.cli.options import AsJson, JournalDir
+from otel_workflow.cli.own_name import own_name
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -109,12 +110,12 @@ def _next_steps(run: Workflow, where: str, *, delivered: bool) -> list[str]:
 
     from otel_workflow.bridge.destination import Destination
 
-    again = f"look again     otel-workflow report{where}"
+    again = f"look again     {own_name()} report{where}"
     destination = Destination.from_environ(os.environ)
     if destination is None:
-        return [again, f"see in Jaeger  OTEL_EXPORTER_OTLP_ENDPOINT=http://localhost:4318 otel-workflow ship{where}"]
+        return [again, f"see in Jaeger  OTEL_EXPORTER_OTLP_ENDPOINT=http://localhost:4318 {own_name()} ship{where}"]
     if not delivered:
-        return [again, f"send it        otel-workflow ship{where}"]
+        return [again, f"send it        {own_name()} ship{where}"]
     link = run.url or _local_link(destination.url, run.trace_id)
     return [again, f"see it         {link or f'trace {run.trace_id} at {destination.display}'}"]
 

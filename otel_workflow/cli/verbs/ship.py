@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from otel_workflow.cli.options import AsJson, JournalDir, seconds
+from otel_workflow.cli.own_name import own_name
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -119,7 +120,7 @@ def _report(shipped: Shipped, directory: Path, destination: Destination, *, as_j
     if shipped.refused:
         tell(f"{_spans(shipped.refused)} refused for good by {destination.display}: {'; '.join(shipped.reasons)}")
     if shipped.waiting:
-        command = f"otel-workflow ship --deadline 60 --journal {shlex.quote(str(directory))}"
+        command = f"{own_name()} ship --deadline 60 --journal {shlex.quote(str(directory))}"
         tell(f"{_spans(shipped.waiting)} still waiting: {_why(shipped)}; send with: {command}")
     if shipped.elsewhere:
         tell(f"{_spans(shipped.elsewhere)} recorded for another endpoint {_stay(shipped.elsewhere)} in {directory}")
