@@ -57,7 +57,7 @@ def begin(spec: Spec, recorder: Recorder, at_ns: int | None = None) -> Phase:
     phase.trace_id, phase.span_id = f"{context.trace_id:032x}", f"{context.span_id:016x}"
     name_run(phase, recorder, parent)
     if recorder.lane == "sdk":
-        made.add_event(*semconv.lifecycle_event(spec.subject, None))
+        made.add_event(*semconv.lifecycle_event(spec.subject, None), timestamp=time_ns)
     if recorder.on_start is not None:
         recorder.on_start(made, previous)
     record(phase, "started", time_ns, mono, start_body(phase, parent))

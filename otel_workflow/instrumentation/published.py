@@ -27,7 +27,7 @@ from otel_workflow.semconv import CONTRADICTION, REPORTED
 
 __all__ = ("Published",)
 
-_NAMES = ("name", "strategy", "phase", "hook", "hook_name", "step_name", "step_id", "workflow_id")
+_NAMES = ("name", "hook", "hook_name", "strategy", "phase", "step_name", "step_id", "workflow_id")
 """Payload keys that name a phase, best first."""
 _RUN = "workflow"
 _PARTS: Mapping[str, tuple[str, ...]] = {
@@ -60,7 +60,7 @@ class Published:
     """
 
     def __init__(self, recorder: Recorder, *, own_times: bool = False) -> None:
-        self._recorder = recorder
+        self.recorder = recorder
         self._own_times = own_times
         self._open: dict[Key, Phase] = {}
         self._failed: WeakKeyDictionary[Phase, dict[Key, int]] = WeakKeyDictionary()
@@ -108,8 +108,8 @@ class Published:
             run = self._open.get(key)
             if run is not None and (run._spec.payload or {}).get("step_id") == step:
                 return key
-            wanted: Key = ("", (("step_id", text_of(step)),))
-            return next((k for k in reversed(self._open) if k[0] in _ENDED_BY_RUN and k[1] == wanted[1]), None)
+            wanted = (("step_id", text_of(step)),)
+            return next((k for k in reversed(self._open) if k[0] in _ENDED_BY_RUN and k[1] == wanted), None)
         if key in self._open:
             return key
         names = _PARTS.get(subject, ("step_id",))
@@ -141,7 +141,7 @@ class Published:
             name, is_run=event.subject == _RUN, subject=event.subject, payload=_scalars(payload), parent=outer,
             source=event.source, published=True, attempt=self._attempt(key, outer or current(), payload),
         )  # fmt: skip
-        phase = begin(spec, self._recorder, self._time(event))
+        phase = begin(spec, self.recorder, self._time(event))
         attach(phase._previous)  # a published start makes nothing current
         self._open[key] = phase
 
@@ -159,7 +159,7 @@ class Published:
         outcome, reason = _verdict(payload, transition)
         failed_inside = tuple(phase._handed)
         phase._ending = _scalars(payload)
-        end_ns = self._time(event) or self._recorder.clock.now()[0]
+        end_ns = self._time(event) or self.recorder.clock.now()[0]
         _flag(phase, payload, end_ns, failed_inside if outcome is Outcome.SUCCESS else ())
         if outcome is Outcome.FAILURE and (reason or not failed_inside):
             phase.fail(reason)

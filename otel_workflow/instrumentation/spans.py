@@ -44,7 +44,7 @@ def make_span(
     name = semconv.run_span_name(spec.action, spec.name) if is_root_run else spec.name
     initial = clean_attributes(spec.attributes)
     if recorder.lane == "sdk" and recorder.tracer is not None:
-        return _sdk_span(spec, recorder, parent, previous, name, kind, initial)
+        return _sdk_span(spec, recorder, parent, previous, name, kind, initial, time_ns)
     trace_id = parent.trace_id if parent is not None else recorder.ids.trace_id()
     state = parent.trace_state if parent is not None and parent.trace_state else NO_STATE
     sampled = is_sampled(recorder, parent, outer, trace_id, name, initial)
@@ -74,11 +74,12 @@ def _sdk_span(
     name: str,
     kind: SpanKind,
     initial: dict[str, Any],
+    time_ns: int,
 ) -> Any:
     """Let the foreign provider make the span; what stands on ours from the end stands on it too."""
     context = previous if parent is None else set_span_in_context(NonRecordingSpan(parent), previous)
     tracer: Any = recorder.tracer
-    return tracer.start_span(name, context, kind, {**initial}, tuple(spec.links))
+    return tracer.start_span(name, context, kind, {**initial}, tuple(spec.links), start_time=time_ns)
 
 
 def close_sdk_span(phase: Phase, verdict: Verdict, time_ns: int) -> None:
@@ -102,8 +103,9 @@ def close_sdk_span(phase: Phase, verdict: Verdict, time_ns: int) -> None:
             duration_ns=time_ns - phase._start_ns,
             reason=verdict.reason,
             error_type=verdict.error_type,
-        )
+        ),
+        timestamp=time_ns,
     )
     if verdict.is_error:
         span.set_status(Status(StatusCode.ERROR, verdict.reason or None))
-    span.end()
+    span.end(time_ns)

@@ -1,0 +1,1 @@
+"""Adapters to engines, tested with what the engines really said."""
