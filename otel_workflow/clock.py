@@ -14,6 +14,8 @@ from typing import Protocol
 __all__ = ("DRIFT_NS", "Clock", "SystemClock")
 
 DRIFT_NS = 50_000_000
+_TOGETHER_NS = 1_000_000
+_TRIES = 3
 
 
 class Clock(Protocol):
@@ -34,7 +36,7 @@ class SystemClock:
     __slots__ = ("anchors", "offset")
 
     def __init__(self) -> None:
-        self.offset = time.time_ns() - time.monotonic_ns()
+        self.offset = _offset()
         self.anchors = 1
 
     def now(self) -> tuple[int, int]:
@@ -42,6 +44,29 @@ class SystemClock:
         mono = time.monotonic_ns()
         drift = time.time_ns() - mono - self.offset
         if drift > DRIFT_NS or drift < -DRIFT_NS:
-            self.offset += drift
-            self.anchors += 1
+            self._look_again()
         return mono + self.offset, mono
+
+    def _look_again(self) -> None:
+        """Take a new anchor, unless only this thread was stopped between the two clocks.
+
+        Sets what was measured instead of adding to what was there: two threads may be here.
+        """
+        offset = _offset()
+        if abs(offset - self.offset) > DRIFT_NS:
+            self.offset = offset
+            self.anchors += 1
+
+
+def _offset() -> int:
+    """Return wall minus monotonic time, as good as it can be had: a thread may be stopped in between."""
+    best, offset = -1, 0
+    for _ in range(_TRIES):
+        before = time.monotonic_ns()
+        wall = time.time_ns()
+        apart = time.monotonic_ns() - before
+        if best < 0 or apart < best:
+            best, offset = apart, wall - before
+        if apart < _TOGETHER_NS:
+            break
+    return offset

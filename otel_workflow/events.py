@@ -73,14 +73,16 @@ TRANSITIONS: tuple[str, ...] = (
 
 END_TRANSITIONS: frozenset[str] = frozenset({"completed", "failed", "skipped", "cancelled", "interrupted"})
 
-_TRANSITION_OF_OUTCOME: Mapping[Outcome, str] = MappingProxyType({
-    Outcome.SUCCESS: "completed",
-    Outcome.FAILURE: "failed",
-    Outcome.ERROR: "failed",
-    Outcome.TIMEOUT: "failed",
-    Outcome.CANCELLATION: "cancelled",
-    Outcome.SKIP: "skipped",
-})
+_TRANSITION_OF_OUTCOME: Mapping[Outcome, str] = MappingProxyType(
+    {
+        Outcome.SUCCESS: "completed",
+        Outcome.FAILURE: "failed",
+        Outcome.ERROR: "failed",
+        Outcome.TIMEOUT: "failed",
+        Outcome.CANCELLATION: "cancelled",
+        Outcome.SKIP: "skipped",
+    }
+)
 
 
 def transition_of(outcome: Outcome) -> str:

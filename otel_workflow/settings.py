@@ -1,12 +1,14 @@
 """Every setting of ours, once: the table from which flags, environment and documentation come.
 
-Order: an argument or a flag, then the environment (an empty variable counts as unset), then the
-default. No ``OTEL_*`` variable is spelled anew: those are read by what they configure. This table
-is read in every recording process, so it parses by itself and loads no validation library.
+Order: an argument or a flag, then the environment (an empty variable counts as unset), then
+``[tool.otel-workflow]`` where a command has read it, then the default. No ``OTEL_*`` variable is
+spelled anew: those are read by what they configure. This table is read in every recording
+process, so it parses by itself and loads no validation library.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +18,8 @@ from otel_workflow.errors import ConfigError
 __all__ = ("SETTINGS", "Setting", "Settings")
 
 _UNITS = {"": 1, "b": 1, "kib": 1024, "mib": 1024**2, "gib": 1024**3, "kb": 1000, "mb": 1000**2, "gb": 1000**3}
+_TABLE = "[tool.otel-workflow]"
+_TRACEPARENT = r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}(-.*)?"
 
 
 def _text(value: str) -> str:
@@ -32,7 +36,28 @@ def _seconds(value: str) -> float:
 def _size(value: str) -> int:
     number = value.strip().lower()
     unit = number.lstrip("0123456789. ")
-    return int(float(number.removesuffix(unit)) * _UNITS[unit])
+    size = int(float(number.removesuffix(unit)) * _UNITS[unit])
+    if size <= 0:
+        raise ValueError
+    return size
+
+
+def _digits(value: str) -> str:
+    if not (value.isascii() and value.isdigit()):
+        raise ValueError
+    return value
+
+
+def _parent(value: str) -> str:
+    if value not in ("auto", "link", "none") and re.fullmatch(_TRACEPARENT, value) is None:
+        raise ValueError
+    return value
+
+
+def _address(value: str) -> str:
+    if not value.startswith(("http://", "https://")) or "{trace_id}" not in value:
+        raise ValueError
+    return value
 
 
 def _switch(value: str) -> bool:
@@ -55,7 +80,11 @@ def _one_of(*words: str) -> Callable[[str], str]:
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """One row: ``expects`` is what a wrong value's message tells the user to give."""
+    """One row: ``expects`` is what a wrong value's message tells the user to give.
+
+    ``in_project`` is False for paths and addresses, which a project's own file may not set: in a
+    fork's pull request that file is a stranger's.
+    """
 
     name: str
     env: str
@@ -63,17 +92,18 @@ class Setting:
     parse: Callable[[str], Any]
     expects: str
     says: str
+    in_project: bool = True
 
     def read(self, value: str, origin: str) -> Any:
         """Parse a value; raises ConfigError (OW-101) naming it, its origin and the remedy."""
         try:
-            return self.parse(value)
-        except (ValueError, KeyError):
+            return self.parse(value.strip())
+        except (ValueError, KeyError, OverflowError):
             raise ConfigError(f"{origin}={value!r} is not {self.expects}", hint=f"give {self.expects}") from None
 
 
 SETTINGS: tuple[Setting, ...] = (
-    Setting("journal", "OW_JOURNAL", "", _text, "a directory", "where events are kept"),
+    Setting("journal", "OW_JOURNAL", "", _text, "a directory", "where events are kept", in_project=False),
     Setting("journal_max", "OW_JOURNAL_MAX", 512 * 1024**2, _size, "a size such as 512MiB", "most bytes kept"),
     Setting(
         "journal_sync",
@@ -86,11 +116,21 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("deadline", "OW_DEADLINE", None, _seconds, "a number of seconds", "longest wait for delivery at the end"),
     Setting("ids", "OW_IDS", "otel-workflow", _text, "the name of an id contract", "how ids of CI runs are made"),
     Setting("job", "OW_JOB", "self", _one_of("self", "provider"), "self or provider", "who emits run and job in CI"),
-    Setting("check_run_id", "OW_CHECK_RUN_ID", "", _text, "a check run id", "the job's id at GitHub"),
-    Setting("parent", "OW_PARENT", "auto", _text, "auto, link, none or a traceparent", "what TRACEPARENT is to a run"),
+    Setting("check_run_id", "OW_CHECK_RUN_ID", "", _digits, "a number", "the job's check run id at GitHub"),
+    Setting(
+        "parent", "OW_PARENT", "auto", _parent, "auto, link, none or a traceparent", "what TRACEPARENT is to a run"
+    ),
     Setting("workflow", "OW_WORKFLOW", "", _text, "a name", "the workflow's name"),
-    Setting("trace_url", "OW_TRACE_URL", "", _text, "an address with {trace_id}", "where a trace can be seen"),
-    Setting("pytest", "OW_PYTEST", "", _text, "tests or phases", "what the pytest plugin records"),
+    Setting(
+        "trace_url",
+        "OW_TRACE_URL",
+        "",
+        _address,
+        "an http address with {trace_id} in it",
+        "where a trace can be seen",
+        in_project=False,
+    ),
+    Setting("pytest", "OW_PYTEST", "", _one_of("tests", "phases"), "tests or phases", "what the pytest plugin records"),
     Setting("run_ttl", "OW_RUN_TTL", 86_400.0, _seconds, "a number of seconds", "when a silent run is lost"),
     Setting("birth_hold", "OW_BIRTH_HOLD", None, _seconds, "a number of seconds", "how long new series show 0"),
     Setting("disabled", "OW_DISABLED", False, _switch, "true or false", "switches recording off"),
@@ -105,23 +145,51 @@ class Settings:
     origins: Mapping[str, str]
 
     @classmethod
-    def read(cls, environ: Mapping[str, str], arguments: Mapping[str, Any] | None = None) -> Settings:
-        """Read all settings; raises ConfigError (OW-101) for the first value that cannot be used."""
+    def read(
+        cls,
+        environ: Mapping[str, str],
+        arguments: Mapping[str, Any] | None = None,
+        project: Mapping[str, Any] | None = None,
+    ) -> Settings:
+        """Read all settings; raises ConfigError (OW-101) for the first value that cannot be used.
+
+        ``project`` is the table ``[tool.otel-workflow]``, read by commands only, never by the library.
+        """
         values: dict[str, Any] = {}
         origins: dict[str, str] = {}
-        given = arguments or {}
+        given, table = arguments or {}, _checked(project or {})
         for setting in SETTINGS:
-            if given.get(setting.name) is not None:
-                values[setting.name], origins[setting.name] = given[setting.name], "argument"
+            if given.get(setting.name) not in (None, ""):
+                values[setting.name] = setting.read(str(given[setting.name]), setting.name)
+                origins[setting.name] = "argument"
             elif environ.get(setting.env, "").strip():
                 values[setting.name] = setting.read(environ[setting.env], setting.env)
                 origins[setting.name] = setting.env
+            elif setting.name in table:
+                values[setting.name] = setting.read(str(table[setting.name]), f"{_TABLE} {setting.name}")
+                origins[setting.name] = _TABLE
             else:
                 values[setting.name], origins[setting.name] = setting.default, "default"
         return cls(values, origins)
 
     def __getattr__(self, name: str) -> Any:
+        if name in ("values", "origins"):  # not set yet: a copy is being made
+            raise AttributeError(name)
         try:
             return self.values[name]
         except KeyError:
             raise AttributeError(name) from None
+
+
+def _checked(project: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the project's table with our names; raises ConfigError for a name it may not set."""
+    allowed = {setting.name for setting in SETTINGS if setting.in_project}
+    table = {str(key).replace("-", "_"): value for key, value in project.items()}
+    for name in table:
+        if name not in allowed:
+            known = next((setting for setting in SETTINGS if setting.name == name), None)
+            raise ConfigError(
+                f"{_TABLE} {name} is not a setting" if known is None else f"{_TABLE} may not set {name}",
+                hint=f"one of {', '.join(sorted(allowed))}" if known is None else f"set {known.env} or give the flag",
+            )
+    return table

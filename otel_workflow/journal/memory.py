@@ -1,23 +1,39 @@
 """A journal in memory, for when no directory can be written and for tests; bounded in bytes.
 
-The same three calls as ``JournalWriter`` and the same reading as a segment. It dies with its
-process, which is why a warning is logged where it replaces a directory.
+The same calls as ``JournalWriter`` and the same reading as a segment. It dies with its process,
+which is why a warning is logged where it replaces a directory.
 """
 
 from __future__ import annotations
 
 import itertools
 import os
+import threading
 from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from otel_workflow.journal.reader import Record
+from otel_workflow.journal.segment import Record
 from otel_workflow.journal.writer import process_identity
 
 __all__ = ("MemoryJournal",)
 
 MAX_BYTES = 64 * 1024 * 1024
+
+
+class _Kept:
+    """The records of one process; a forked child begins with none."""
+
+    def __init__(self) -> None:
+        self.pid = os.getpid()
+        self.header: dict[str, Any] | None = None
+        self.records: deque[tuple[int, int, bytes]] = deque()
+        self.sequence = itertools.count(1)
+        self.written = 0
+        self.gone = 0
+        """How many have fallen out, so that the n-th record keeps its position n."""
+        self.weighed = self.size = 0
+        self.turn = threading.Lock()
 
 
 class MemoryJournal:
@@ -26,41 +42,64 @@ class MemoryJournal:
     path: str | None = None
 
     def __init__(self, header: Callable[[], dict[str, Any]], max_bytes: int = MAX_BYTES) -> None:
-        self.dropped: dict[str, int] = {}
-        self.written = 0
         self._header = header
-        self._pid = os.getpid()
-        self._made: dict[str, Any] | None = None
         self._max_bytes = max_bytes
-        self._bytes = 0
-        self._records: deque[Record] = deque()
-        self._sequence = itertools.count(1)
+        self._kept = _Kept()
+
+    def _mine(self) -> _Kept:
+        if self._kept.pid != os.getpid():  # what a parent recorded is the parent's to send
+            self._kept = _Kept()
+        return self._kept
 
     @property
     def header(self) -> dict[str, Any]:
         """What a segment's header record would say; made at the first look."""
-        if self._made is None:
-            self._made = {**self._header(), **process_identity(), "owner": f"memory-{os.getpid()}", "segment": 1}
-        return self._made
+        kept = self._mine()
+        if kept.header is None:
+            kept.header = {**self._header(), **process_identity(), "owner": f"memory-{kept.pid}", "segment": 1}
+        return kept.header
+
+    @property
+    def written(self) -> int:
+        """How many records were taken."""
+        return self._mine().written
+
+    @property
+    def dropped(self) -> dict[str, int]:
+        """Records that are no longer here, by reason."""
+        gone = self._mine().gone
+        return {"memory_full": gone} if gone else {}
 
     def write(self, kind: int, payload: bytes) -> bool:
         """Append one record, dropping the oldest ones beyond the bound."""
-        if self._pid != os.getpid():  # a forked child starts its own
-            self.__init__(self._header, self._max_bytes)  # type: ignore[misc]
-        sequence = next(self._sequence)
-        self._records.append(Record(kind, sequence, payload, sequence))
-        self._bytes += len(payload)
-        self.written += 1
-        while self._bytes > self._max_bytes and len(self._records) > 1:
-            self._bytes -= len(self._records.popleft().payload)
-            self.dropped["memory_full"] = self.dropped.get("memory_full", 0) + 1
+        kept = self._mine()
+        kept.records.append((kind, next(kept.sequence), payload))
+        kept.written += 1
+        # Whoever finds the scales taken leaves the weighing to the next: a signal handler may be here.
+        if kept.turn.acquire(blocking=False):
+            try:
+                self._weigh(kept)
+            finally:
+                kept.turn.release()
         return True
+
+    def _weigh(self, kept: _Kept) -> None:
+        records = kept.records
+        while kept.weighed < kept.gone + len(records):
+            kept.size += len(records[kept.weighed - kept.gone][2])
+            kept.weighed += 1
+        while kept.size > self._max_bytes and len(records) > 1:
+            kept.size -= len(records.popleft()[2])
+            kept.gone += 1
 
     def read(self, position: int = 0) -> Iterator[Record]:
         """Yield the records after a position; a record's ``end`` is the position after it."""
-        for record in list(self._records):
-            if record.end > position:
-                yield record
+        kept = self._mine()
+        with kept.turn:  # nothing falls out meanwhile
+            first = max(position, kept.gone)
+            rows = _from(kept.records, first - kept.gone)
+        for number, (kind, sequence, payload) in enumerate(rows, first + 1):
+            yield Record(kind, sequence, payload, number)
 
     def phase_opened(self) -> None:
         """Nothing to do: memory needs no sign of life."""
@@ -70,3 +109,11 @@ class MemoryJournal:
 
     def close(self) -> None:
         """Nothing to do: what is in memory stays readable until the process ends."""
+
+
+def _from(rows: deque[tuple[int, int, bytes]], index: int) -> list[tuple[int, int, bytes]]:
+    while True:
+        try:
+            return list(itertools.islice(rows, index, None))
+        except RuntimeError:  # a record was appended meanwhile
+            continue

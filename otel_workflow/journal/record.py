@@ -30,6 +30,7 @@ __all__ = (
     "NO_TRANSITION",
     "PARENT_REMOTE",
     "SAMPLED",
+    "SPAN_HEAD",
     "decode_event",
     "decode_span",
     "dumps",
@@ -43,7 +44,35 @@ VERSION = 1
 NO_TRANSITION = 255
 SAMPLED, PARENT_REMOTE, MAKER_SDK, IS_RUN, NESTED = 1, 2, 4, 8, 16
 _NO_ID = b"\x00" * 8
-_SPAN_HEAD = struct.Struct("<HHI")
+SPAN_HEAD = struct.Struct("<HHI")
+"""length of the scope, of the schema URL, of the resource."""
+_TYPES: Mapping[str, type] = {
+    "action": str,
+    "attempt": int,
+    "attributes": dict,
+    "description": str,
+    "detail": str,
+    "dropped": list,
+    "error_type": str,
+    "events": list,
+    "handed": bool,
+    "inferred": bool,
+    "links": list,
+    "name": str,
+    "outcome": str,
+    "parent_phase": str,
+    "payload": dict,
+    "reason": str,
+    "run": str,
+    "seq": int,
+    "source": str,
+    "start": int,
+    "status_ok": bool,
+    "subject": str,
+    "task_type": str,
+    "tracestate": str,
+    "workflow": str,
+}
 
 dumps = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode
 
@@ -70,12 +99,21 @@ def decode_event(payload: bytes) -> Event:
     """
     try:
         version, transition, flags, _, trace, span, parent, time_ns, _mono = EVENT_HEAD.unpack_from(payload)
-        body = json.loads(payload[EVENT_HEAD.size :])
-        if version != VERSION or not isinstance(body, dict):
-            raise ValueError(f"version {version}")
-        return _event(transition, flags, trace.hex(), span.hex(), parent, time_ns, body)
-    except (struct.error, ValueError, KeyError, TypeError, IndexError) as error:
+        return _event(transition, flags, trace.hex(), span.hex(), parent, time_ns, _body(version, payload))
+    except (struct.error, ValueError, KeyError, TypeError, IndexError, RecursionError) as error:
         raise DecodeError(f"an event record does not parse: {error}", code="OW-302") from error
+
+
+def _body(version: int, payload: bytes) -> dict[str, Any]:
+    """Return the JSON part, every known key of which has its type: what comes later relies on it."""
+    body = json.loads(payload[EVENT_HEAD.size :])
+    if version != VERSION or not isinstance(body, dict):
+        raise ValueError(f"version {version}")
+    for key, value in body.items():
+        kind = _TYPES.get(key)
+        if kind is not None and type(value) is not kind and value is not None:
+            raise TypeError(f"{key} is no {kind.__name__}")
+    return {key: value for key, value in body.items() if value is not None}
 
 
 def _event(
@@ -121,7 +159,7 @@ def _facts(flags: int, time_ns: int, body: dict[str, Any]) -> PhaseFacts:
         inferred=body.get("inferred", False),
         parent_phase=body.get("parent_phase"),
         attributes=body.get("attributes", {}),
-        links=tuple((t, s, a) for t, s, a in body.get("links", ())),
+        links=tuple(_link(*link) for link in body.get("links", ())),
         ended_ns=time_ns if outcome else None,
         outcome=Outcome(outcome) if outcome else None,
         reason=body.get("reason", ""),
@@ -129,9 +167,25 @@ def _facts(flags: int, time_ns: int, body: dict[str, Any]) -> PhaseFacts:
         handed=body.get("handed", False),
         description=body.get("description", ""),
         status_ok=body.get("status_ok", False),
-        span_events=tuple((t, n, a) for t, n, a in body.get("events", ())),
-        dropped=tuple(body.get("dropped", (0, 0, 0))),
+        span_events=tuple(_span_event(*event) for event in body.get("events", ())),
+        dropped=_three(*body.get("dropped", (0, 0, 0))),
     )
+
+
+def _link(trace_id: str, span_id: str, attributes: dict[str, Any]) -> tuple[str, str, dict[str, Any]]:
+    if (len(bytes.fromhex(trace_id)), len(bytes.fromhex(span_id))) != (16, 8) or type(attributes) is not dict:
+        raise ValueError("a link has no ids")
+    return trace_id, span_id, attributes
+
+
+def _span_event(time_ns: int, name: str, attributes: dict[str, Any]) -> tuple[int, str, dict[str, Any]]:
+    if (type(time_ns), type(name), type(attributes)) != (int, str, dict):
+        raise TypeError("a span event is no time, name and attributes")
+    return time_ns, name, attributes
+
+
+def _three(attributes: int, events: int, links: int) -> tuple[int, int, int]:
+    return int(attributes), int(events), int(links)
 
 
 def _payload(facts: PhaseFacts, body: dict[str, Any], time_ns: int) -> dict[str, Any]:
@@ -155,18 +209,19 @@ def encode_span(scope: bytes, schema_url: bytes, resource: bytes, span: bytes) -
 
     An empty ``resource`` means the one in the segment's header.
     """
-    return _SPAN_HEAD.pack(len(scope), len(schema_url), len(resource)) + scope + schema_url + resource + span
+    return SPAN_HEAD.pack(len(scope), len(schema_url), len(resource)) + scope + schema_url + resource + span
 
 
 def decode_span(payload: bytes) -> tuple[bytes, str, bytes, bytes]:
     """Return (scope, schema URL, resource, span) of a span record; raises DecodeError (OW-303)."""
     try:
-        scope, schema, resource = _SPAN_HEAD.unpack_from(payload)
-        first = _SPAN_HEAD.size
+        scope, schema, resource = SPAN_HEAD.unpack_from(payload)
+        first = SPAN_HEAD.size
         second, third = first + scope, first + scope + schema
         last = third + resource
-        if last > len(payload):
-            raise ValueError("lengths point beyond the record")
-        return payload[first:second], payload[second:third].decode(), payload[third:last], payload[last:]
+        schema_url = payload[second:third].decode()
     except (struct.error, ValueError) as error:
         raise DecodeError(f"a span record does not parse: {error}", code="OW-303") from error
+    if last > len(payload):
+        raise DecodeError("a span record does not parse: its lengths point beyond it", code="OW-303")
+    return payload[first:second], schema_url, payload[third:last], payload[last:]
