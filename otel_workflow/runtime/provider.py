@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from opentelemetry.context import Context
     from opentelemetry.sdk.resources import Resource
 
+    from otel_workflow.instrumentation.phases import Phase
+
 __all__ = ("WorkflowTracerProvider", "sampler_of")
 
 
@@ -131,6 +133,11 @@ class _WorkflowTracer(Tracer):
         span = self.start_span(
             name, context, kind, attributes, links, start_time, record_exception, set_status_on_exception
         )
+        ending = getattr(span, "on_end", None)
+        if isinstance(ending, _PhaseEnd) and end_on_exit and record_exception and set_status_on_exception:
+            with ending, trace.use_span(span, record_exception=False, set_status_on_exception=False) as current:
+                yield current
+            return
         with trace.use_span(span, end_on_exit, record_exception, set_status_on_exception) as current:
             yield current
 
@@ -143,8 +150,27 @@ def _phase_span(
     phase = begin(Spec(task, attributes=attributes, links=tuple(links), parent=parent), recorder)
     attach(phase._previous)  # a tracer's start_span makes nothing current
     if isinstance(phase.span, PhaseSpan):
-        phase.span.on_end = lambda _time: finish(phase, None)
+        phase.span.on_end = _PhaseEnd(phase)
     return phase.span
+
+
+class _PhaseEnd:
+    """Ends a phase that a tracer made: called by its span's ``end()``, or as the block around it.
+
+    The block sees what leaves it, so that a cancellation is one and a caught exception is handled.
+    """
+
+    def __init__(self, phase: Phase) -> None:
+        self._phase = phase
+
+    def __call__(self, _time: int | None) -> None:
+        finish(self._phase, None)
+
+    def __enter__(self) -> None:
+        """Nothing: the phase began with its span."""
+
+    def __exit__(self, kind: object, error: BaseException | None, stack: object, /) -> None:
+        guarded(None, finish, self._phase, error)
 
 
 def _readable(span: PhaseSpan, resource: Resource) -> ReadableSpan:

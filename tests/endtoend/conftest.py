@@ -22,6 +22,6 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     """Show the table of deaths."""
     lines = config.stash.get(TABLE, [])
     if lines:
-        terminalreporter.section("ten deaths")
+        terminalreporter.section("end to end")
         for line in lines:
             terminalreporter.write_line(line)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import select
@@ -9,7 +10,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
@@ -41,12 +41,12 @@ class Program:
     Warnings are errors in it, above all the one about threads that live while it forks.
     """
 
-    def __init__(self, name: str, *arguments: str, env: Mapping[str, str] | None = None, **more: str) -> None:
+    def __init__(self, name: str, *arguments: str, **env: str) -> None:
         self._started = time.monotonic()
         self._unread = b""
         self.process = subprocess.Popen(
             [sys.executable, "-W", "error", str(HERE / "programs" / f"{name}.py"), *arguments],
-            env=clean_environment(**more) if env is None else dict(env),
+            env=clean_environment(**env),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -57,18 +57,13 @@ class Program:
         return self
 
     def __exit__(self, *exc: object) -> None:
-        with_children = self.process.pid
-        try:
-            os.killpg(with_children, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)  # its children too
         self.process.wait(DEADLINE)
         for pipe in (self.process.stdin, self.process.stdout, self.process.stderr):
-            if pipe is not None:
-                try:
+            with contextlib.suppress(BrokenPipeError):
+                if pipe is not None:
                     pipe.close()
-                except BrokenPipeError:
-                    pass
 
     def hear(self) -> dict[str, Any]:
         """Return what the program says next; TimeoutError with its stderr when it stays silent."""

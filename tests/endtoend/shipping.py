@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import importlib.util
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
-from tests.endtoend.processes import HERE, clean_environment
+from tests.endtoend.processes import clean_environment
 
 __all__ = ("command", "copied", "ship")
 
 
 def command(journal: Path) -> list[str]:
     """The command that sends what waits in a directory."""
-    if importlib.util.find_spec("otel_workflow.cli.ship") is not None:
-        return [sys.executable, "-m", "otel_workflow", "ship", "--journal", str(journal)]
-    return [sys.executable, str(HERE / "programs" / "ship.py"), "--journal", str(journal)]
+    return [sys.executable, "-m", "otel_workflow", "ship", "--journal", str(journal)]
 
 
 def ship(journal: Path, endpoint: str) -> None:

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from otel_workflow.testing import OtlpReceiver
 
-__all__ = ("ends", "named", "parents", "sent_more_than_once")
+__all__ = ("ends", "in_two_versions", "named", "parents", "sent_more_than_once")
 
 STATUS = {0: "unset", 1: "ok", 2: "ERROR"}
 
 
 def named(spans: Sequence[dict[str, Any]], name: str) -> dict[str, Any]:
     """Return the one span of this name."""
-    [found] = [span for span in spans if span["name"] == name]
+    [found] = {span["span_id"]: span for span in spans if span["name"] == name}.values()
     return found
 
 
@@ -38,4 +38,16 @@ def _end(span: dict[str, Any]) -> str:
 
 def sent_more_than_once(receiver: OtlpReceiver) -> list[str]:
     """Return the ids of spans that came in twice."""
-    return [span_id for span_id, count in Counter(i for i, _ in receiver.span_bytes()).items() if count > 1]
+    return _repeated(span_id for span_id, _ in receiver.span_bytes())
+
+
+def in_two_versions(receiver: OtlpReceiver) -> list[str]:
+    """Return the ids of spans that came in twice and not the same: this must never be.
+
+    That the same bytes come twice may be, where a sender died or gave up before the answer came.
+    """
+    return _repeated(span_id for span_id, _ in set(receiver.span_bytes()))
+
+
+def _repeated(ids: Iterable[str]) -> list[str]:
+    return [span_id for span_id, count in Counter(ids).items() if count > 1]

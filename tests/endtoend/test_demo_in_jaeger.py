@@ -80,10 +80,8 @@ def test_the_root_is_a_server_span_named_by_action_and_workflow(spans: dict[str,
 
 def test_every_phase_is_internal_and_has_its_parent(run: Run, spans: dict[str, Span]) -> None:
     """The tree in Jaeger is the tree of the journal."""
-    expected = {
-        child.span_id: ("internal", phase.span_id) for _, phase in run.walk() for child in phase.children
-    }
-    found = {id: (tags(span)["span.kind"], parent(span)) for id, span in spans.items() if parent(span)}
+    expected = {child.span_id: ("internal", phase.span_id) for _, phase in run.walk() for child in phase.children}
+    found = {key: (tags(span)["span.kind"], parent(span)) for key, span in spans.items() if parent(span)}
     assert expected == found
 
 
@@ -98,8 +96,8 @@ def test_start_and_end_of_every_phase_are_span_events(spans: dict[str, Span]) ->
 def test_statuses_are_those_of_the_outcomes(run: Run, spans: dict[str, Span]) -> None:
     """Failure and error are ERROR; success and skip leave the status unset."""
     outcomes = {phase.span_id: str(phase.outcome) for _, phase in run.walk()}
-    failed = {id for id, outcome in outcomes.items() if outcome in ("failure", "error", "timeout")}
-    assert failed == {id for id, span in spans.items() if tags(span).get("otel.status_code") == "ERROR"}
+    failed = {key for key, outcome in outcomes.items() if outcome in ("failure", "error", "timeout")}
+    assert failed == {key for key, span in spans.items() if tags(span).get("otel.status_code") == "ERROR"}
     assert {"success", "failure", "error", "skip"} == set(outcomes.values())
 
 
@@ -130,7 +128,9 @@ def test_the_killed_phase_is_there_with_its_error_type(spans: dict[str, Span]) -
         ("cicd.pipeline.result", "success"),
     ],
 )
-def test_the_run_is_found_by_what_stands_on_its_root(jaeger: Jaeger, run: Run, spans: dict[str, Span], key: str, wrong: str) -> None:
+def test_the_run_is_found_by_what_stands_on_its_root(
+    jaeger: Jaeger, run: Run, spans: dict[str, Span], key: str, wrong: str
+) -> None:
     """By run id, workflow name and result; and not by a wrong value of any of them."""
     root = next(span for span in spans.values() if parent(span) is None)
     mine = {"cicd.pipeline.run.id": run.run_id}

@@ -168,12 +168,10 @@ def test_all_ten_deaths_reach_jaeger_with_one_span_per_phase_and_no_warning(
         trace = jaeger.wait_for_trace(dead.trace_id, spans=len(death.ends))
         assert sorted(death.ends) == sorted(span["operationName"] for span in trace["spans"]), how
         warnings[how] = [warning for span in trace["spans"] for warning in span.get("warnings") or []]
-    assert dict.fromkeys(DEATHS, []) == warnings
+    assert {how: [] for how in DEATHS} == warnings
 
 
-def test_a_living_childs_phases_stay_open_when_its_parent_is_killed(
-    receiver: OtlpReceiver, tmp_path: Path
-) -> None:
+def test_a_living_childs_phases_stay_open_when_its_parent_is_killed(receiver: OtlpReceiver, tmp_path: Path) -> None:
     journal = tmp_path / "journal"
     with Program("deaths", "forked", OW_JOURNAL=str(journal)) as program:
         program.hear(), program.hear()

@@ -13,7 +13,7 @@ from tests.endtoend.programs.talk import say
 
 def main() -> None:
     """Record one run."""
-    ow.configure(service_name="everything")
+    runtime = ow.configure(service_name="everything")
     library = trace.get_tracer("library", "1.2")
     with ow.workflow("everything", attributes={"branch": "main"}) as run:
         say(trace=run.trace_id)
@@ -34,6 +34,7 @@ def main() -> None:
             notify.skip("nobody listens")
         with ow.phase("fan out"):
             killed_child()
+    runtime.flush(timeout=10.0)  # a busy machine may answer later than the end of a program waits
 
 
 def killed_child() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import functools
 import multiprocessing
 import os
 import pickle
@@ -88,18 +89,18 @@ def in_threads(targets: Iterable[Any]) -> None:
 
 def bare_threads() -> None:
     """Across threads that know nothing of where they were started."""
-    in_threads(lambda name=name: work(name) for name in NAMES)
+    in_threads(functools.partial(work, name) for name in NAMES)
 
 
 def threads_with_context() -> None:
     """Across threads that are given the context."""
-    in_threads(lambda c=contextvars.copy_context(), n=name: c.run(work, n) for name in NAMES)
+    in_threads(functools.partial(contextvars.copy_context().run, work, name) for name in NAMES)
 
 
 def threads_with_parent() -> None:
     """Across threads that are told their parent."""
     outer = ow.current_phase()
-    in_threads(lambda name=name: work(name, outer) for name in NAMES)
+    in_threads(functools.partial(work, name, outer) for name in NAMES)
 
 
 def pool(executor: Executor, *, told: bool = False) -> None:
@@ -151,9 +152,7 @@ BORDERS: dict[str, Any] = {
     "thread pool with parent": lambda: pool(ThreadPoolExecutor(2), told=True),
     "process pool, fork": lambda: pool(ProcessPoolExecutor(2, multiprocessing.get_context("fork"))),
     "process pool, spawn": lambda: pool(ProcessPoolExecutor(2, multiprocessing.get_context("spawn"))),
-    "process pool with parent": lambda: pool(
-        ProcessPoolExecutor(2, multiprocessing.get_context("spawn")), told=True
-    ),
+    "process pool with parent": lambda: pool(ProcessPoolExecutor(2, multiprocessing.get_context("spawn")), told=True),
     "multiprocessing fork": lambda: processes(multiprocessing.get_context("fork")),
     "multiprocessing spawn": lambda: processes(multiprocessing.get_context("spawn")),
     "multiprocessing forkserver": lambda: processes(multiprocessing.get_context("forkserver")),
