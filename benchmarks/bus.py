@@ -4,6 +4,9 @@ Run it with ``python -m benchmarks.bus``. Only the ratios mean anything, and onl
 cases take turns in every round, so that a slow moment of the machine hits all of them alike.
 A figure is the time from the first publication to the moment all handlers have had all events,
 per event, in bursts of forty.
+
+The bus that this one replaces needs a Python 3.13 and an environment of its own, which the tests of
+``tests/conformance`` build and keep: it runs there, with a plain list and ours beside it.
 """
 
 from __future__ import annotations
@@ -11,13 +14,17 @@ from __future__ import annotations
 import asyncio
 import gc
 import importlib
+import json
 import logging
 import os
 import platform
 import statistics
+import subprocess
+import sys
 import time
 import tracemalloc
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 from otel_workflow.bus import WorkflowEventBus
@@ -26,6 +33,7 @@ from otel_workflow.events import Event
 ROUNDS = int(os.environ.get("BENCH_ROUNDS", "7"))
 SCALE = float(os.environ.get("BENCH_SCALE", "1"))
 BURST = 40
+ORIGINAL = "0.46.4"
 EVENT = Event("1", "phase.started", "bench", 1, run_id="0123456789abcdef", payload={"name": "lint", "attempt": 1})
 
 seen = [0]
@@ -41,7 +49,7 @@ class PlainList:
     """The limit: a list of callables, awaited in turn; no isolation, no queue."""
 
     name = "plain list of callables"
-    weight = 5
+    weight: float = 5
 
     def __init__(self, handlers: list[Callable[..., Awaitable[None]]]) -> None:
         self.handlers = handlers
@@ -64,7 +72,6 @@ class Ours(PlainList):
     """
 
     name = "otel-workflow, `emit`"
-    size: int | None = None
 
     def __init__(self, handlers: list[Callable[..., Awaitable[None]]]) -> None:
         self.bus = WorkflowEventBus()
@@ -74,7 +81,7 @@ class Ours(PlainList):
     async def publish(self, event: Event) -> None:
         bus = self.bus
         if bus.has_listeners:
-            bus.emit(event, self.size)
+            bus.emit(event)
 
     async def drain(self) -> None:
         while seen[0] < wanted[0]:
@@ -88,7 +95,11 @@ class OursMeasured(Ours):
     """``emit`` of an event whose size the journal has just found out."""
 
     name = "otel-workflow, `emit` with its size"
-    size = 900
+
+    async def publish(self, event: Event) -> None:
+        bus = self.bus
+        if bus.has_listeners:
+            bus.emit(event, 900)
 
 
 class OursMade(Ours):
@@ -176,7 +187,34 @@ class Aiosignal(PlainList):
         await self.signal.send(event)
 
 
-CASES: tuple[type[PlainList], ...] = (PlainList, Ours, OursMeasured, OursMade, OursAwaited, Blinker, Pyee, Aiosignal)
+class OursAlways(Ours):
+    """``emit`` without the question before it."""
+
+    name = "otel-workflow, `emit` unasked"
+
+    async def publish(self, event: Event) -> None:
+        self.bus.emit(event)
+
+
+class Original(PlainList):
+    """The bus this one replaces: its ``publish`` makes the event, too, and waits for the results."""
+
+    name = f"crackerjack {ORIGINAL}, `await publish`"
+    weight = 0.2
+
+    def __init__(self, handlers: list[Callable[..., Awaitable[None]]]) -> None:
+        self.bus = importlib.import_module("crackerjack.events.workflow_bus").WorkflowEventBus()
+        for each in handlers:
+            self.bus.subscribe("phase.started", each)
+
+    async def publish(self, event: Event) -> None:
+        await self.bus.publish("phase.started", event.payload)
+
+
+CASES: tuple[type[PlainList], ...] = (
+    PlainList, Ours, OursMeasured, OursAlways, OursMade, OursAwaited, Blinker, Pyee, Aiosignal,
+)  # fmt: skip
+BESIDE_ORIGINAL: tuple[type[PlainList], ...] = (PlainList, Original, Ours, OursMade, OursAwaited)
 
 
 def _throughput(case: type[PlainList], subscribers: int) -> float:
@@ -237,10 +275,10 @@ def _installed(case: type[PlainList]) -> bool:
     return True
 
 
-def _measure(subscribers: int) -> dict[str, float]:
-    taken: dict[str, list[float]] = {case.name: [] for case in CASES if _installed(case)}
+def _measure(subscribers: int, cases: tuple[type[PlainList], ...]) -> dict[str, float]:
+    taken: dict[str, list[float]] = {case.name: [] for case in cases if _installed(case)}
     for number in range(ROUNDS + 1):
-        order = CASES if number % 2 else CASES[::-1]
+        order = cases if number % 2 else cases[::-1]
         for case in order:
             if case.name in taken:
                 seconds = _throughput(case, subscribers)
@@ -250,19 +288,61 @@ def _measure(subscribers: int) -> dict[str, float]:
 
 
 def _ratios() -> None:
-    columns = {number: _measure(number) for number in (0, 1, 10)}
-    print(f"### Per event, async handlers, base: a plain list (Python {platform.python_version()}, {ROUNDS} rounds)\n")
+    _table(CASES, [_measure(number, CASES) for number in (0, 1, 10)], platform.python_version())
+    print("\nGoals of `emit`: 1.2, 3, 3. With no subscriber it is not called: `has_listeners` is asked first.\n")
+
+
+def _table(cases: tuple[type[PlainList], ...], columns: list[dict[str, float]], version: str) -> None:
+    print(f"### Per event, async handlers, base: a plain list (Python {version}, {ROUNDS} rounds)\n")
     print("| bus | no subscriber | 1 subscriber | 10 subscribers |\n|---|---|---|---|")
-    for case in CASES:
+    for case in cases:
         if case.name not in columns[1]:
             print(f"| {case.name} | not installed | not installed | not installed |")
             continue
         cells = []
-        for measured in columns.values():
+        for measured in columns:
             seconds = measured[case.name]
             cells.append(f"{seconds / measured[PlainList.name]:.2f} ({seconds * 1e6:.2f} µs)")
         print(f"| {case.name} | {' | '.join(cells)} |")
-    print("\nGoals of `emit`: 1.2, 3, 3. With no subscriber it is not called: `has_listeners` is asked first.\n")
+
+
+def _original() -> None:
+    """Run the bus this one replaces, in the environment that the tests of conformance keep for it."""
+    try:
+        from tests.conformance.environment import NotBuilt, original_environment
+        from tests.conformance.python313 import NoPython313
+    except ImportError:
+        print(f"crackerjack {ORIGINAL}'s bus: not at hand (`tests.conformance` cannot be imported)\n")
+        return
+    try:
+        environment = original_environment()
+    except (NoPython313, NotBuilt) as error:
+        print(f"crackerjack {ORIGINAL}'s bus: not at hand ({error})\n")
+        return
+    root = Path(__file__).parents[1]
+    done = subprocess.run(
+        [environment.python, "-m", "benchmarks.bus", "beside-original", environment.site(ORIGINAL)],
+        env={**os.environ, "PYTHONPATH": str(root), "PYTHONDONTWRITEBYTECODE": "1"},
+        cwd=root,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        print(f"crackerjack {ORIGINAL}'s bus: not at hand ({done.stderr.strip().splitlines()[-1:]})\n")
+        return
+    version, columns = json.loads(done.stdout.splitlines()[-1])
+    _table(BESIDE_ORIGINAL, columns, version)
+    print()
+
+
+def _beside_original(site: str) -> None:
+    """Print the version of Python and the columns of a table, for ``_original`` in another interpreter."""
+    from tests.conformance.original import prepare
+
+    prepare(site)
+    columns = [_measure(number, BESIDE_ORIGINAL) for number in (0, 1, 10)]
+    print(json.dumps([platform.python_version(), columns]))
 
 
 def _slow_neighbour() -> None:
@@ -317,7 +397,11 @@ def _stuck() -> None:
 def main() -> None:
     """Print the tables."""
     logging.disable(logging.CRITICAL)
+    if sys.argv[1:2] == ["beside-original"]:
+        _beside_original(sys.argv[2])
+        return
     _ratios()
+    _original()
     _slow_neighbour()
     _stuck()
 

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from contextvars import Context
 
 from otel_workflow.bus import guard
-from otel_workflow.bus.delivery import INSIDE, Call, Entry, now
+from otel_workflow.bus.delivery import INSIDE, Call, Item, now
 from otel_workflow.bus.mailbox import Mailbox
 
 __all__ = ("GRACE", "AsyncioHome", "Lane", "post")
@@ -53,6 +53,8 @@ class AsyncioHome:
     way. ``moved`` is called when the loop has ended, to find the mailboxes another home; ``after``
     calls a function after some seconds in a thread of the bus.
     """
+
+    notices = True
 
     def __init__(
         self,
@@ -150,16 +152,18 @@ class Lane:
     """
 
     __slots__ = (
-        "box", "call", "disowned", "entry", "error", "expired", "home", "leaving", "loop",
+        "box", "call", "context", "disowned", "entry", "error", "expired", "home", "leaving", "loop",
         "parked", "started", "task", "timer", "value", "watched",
     )  # fmt: skip
 
     def __init__(self, home: AsyncioHome, loop: asyncio.AbstractEventLoop) -> None:
         self.home = home
         self.loop = loop
+        self.context = Context()
+        """What ``look`` is called in; a copy of the running one for each call would cost more."""
         self.box: Mailbox | None = None
         self.task: asyncio.Task[None] | None = None
-        self.entry: Entry | None = None
+        self.entry: Item | None = None
         self.call: Call | None = None
         self.value: object = None
         self.error: BaseException | None = None
@@ -195,7 +199,7 @@ class Lane:
                     return
                 if home.carrier is None:
                     home.carrier = self  # free again, and the round has nobody
-                elif not self.carries():
+                elif home.carrier is not self:
                     return
             if not idle:
                 # Where much is published, more will be here when the loop has gone round once; a
@@ -217,7 +221,8 @@ class Lane:
         self.box = box
         turn = 0
         while True:
-            self.watch()
+            if not self.watched:
+                self.watch()
             if box.plain:
                 await guard.serve(self, box)
             elif (call := box.take()) is not None:
@@ -232,10 +237,12 @@ class Lane:
                 await asyncio.sleep(0)
             if self.disowned:
                 return
-            if self.leaving or not box.waiting:
+            if self.leaving or not (box.queue or box.due):
                 break
         box.lanes.discard(self)
         box.look_again()
+        if not box.light:
+            box.ease()
         if box.lost:
             box.report()
         self.box = None
@@ -266,9 +273,8 @@ class Lane:
 
     def watch(self) -> None:
         """Have ``look`` run as soon as the loop gets the floor, before anything can wake this lane."""
-        if not self.watched:
-            self.watched = True
-            self.loop.call_soon(self.look)
+        self.watched = True
+        self.loop.call_soon(self.look, context=self.context)
 
     def look(self) -> None:
         """If the lane is in the middle of a delivery, its handler waits: then let others carry on."""
@@ -277,6 +283,8 @@ class Lane:
         if self.entry is None or box is None or self.disowned:
             return
         self.parked = True
+        if box.light:
+            box.weigh_waiting()
         if box.terms.timeout is not None:
             self.timer = self.loop.call_later(box.terms.timeout, self.expire, "timeout")
         if len(box.lanes) < box.limit:

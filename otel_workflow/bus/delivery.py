@@ -13,7 +13,7 @@ from otel_workflow.events import Event
 if TYPE_CHECKING:
     from otel_workflow.bus.shapes import Box
 
-__all__ = ("INSIDE", "MAX_DEPTH", "Call", "Collector", "Entry", "now")
+__all__ = ("INSIDE", "MAX_DEPTH", "Call", "Collector", "Entry", "Item", "now", "whole")
 
 now = time.perf_counter
 
@@ -24,10 +24,20 @@ INSIDE: ContextVar[tuple[Box, ...]] = ContextVar("otel_workflow_inside", default
 """The subscriptions whose handlers we are inside of, outermost first; it travels with each event."""
 
 Entry = tuple[Event, int, "tuple[Box, ...]", "Collector | None"]
-"""What waits in a queue: event, estimated bytes, the ``INSIDE`` of its publisher, who waits for it.
+"""An event with its bytes, the ``INSIDE`` of its publisher, and who waits for it.
+
+The bytes are an estimate, or 0 while the event is not weighed yet: see ``Mailbox.light``.
 
 A bare tuple, shared by all queues it is in: it is made for every event that is published.
 """
+
+Item = Event | Entry
+"""What waits in a queue: an entry, or the bare event where that is all there is to say."""
+
+
+def whole(item: Item) -> Entry:
+    """Return the entry of what waits in a queue."""
+    return item if type(item) is tuple else (item, 0, (), None)  # type: ignore[return-value]
 
 
 class Call:
@@ -35,8 +45,8 @@ class Call:
 
     __slots__ = ("attempt", "entry", "event", "key", "size", "skipped", "started")
 
-    def __init__(self, entry: Entry) -> None:
-        self.entry = entry
+    def __init__(self, item: Item) -> None:
+        self.entry = entry = whole(item)
         self.event = entry[0]
         self.size = entry[1]
         """A plain attribute: ``box.bytes -= call.size`` must not call anything, see ``Books``."""

@@ -19,6 +19,7 @@ __all__ = ("call", "finish", "serve")
 
 T = TypeVar("T")
 
+NOBODY: tuple[Box, ...] = ()
 TURN = range(64)
 """Deliveries before a lane lets the loop go round once, so that a full queue does not block it."""
 
@@ -54,31 +55,37 @@ async def serve(lane: ServingLane, box: Box) -> None:
     The loop is in here because a ``try`` round many calls costs nothing per call, and a guarded
     coroutine round each of them would cost as much as a plain handler does.
     """
-    queue, handler, books, current, done = box.queue, box.terms.handler, box.books, None, None
+    queue, handler, books, current = box.queue, box.terms.handler, box.books, None
     popleft = queue.popleft
     try:
         for _ in TURN:
             if not queue:
                 break
-            lane.entry = entry = popleft()
-            event, size, inside, collector = entry
-            box.bytes -= size
-            if inside is not current:
-                current = inside
-                INSIDE.set((*inside, box))
-            if collector is not None:
-                lane.started = now()
-            value = await handler(event)
-            if value is not None or collector is not None or lane.parked:
-                lane.value = value
-                return
+            lane.entry = item = popleft()
+            if type(item) is not tuple:
+                if current is not NOBODY:
+                    current = NOBODY
+                    INSIDE.set((box,))
+                value = await handler(item)
+                if value is not None or lane.parked:
+                    lane.value = value
+                    return
+            else:
+                event, size, inside, collector = item
+                box.bytes -= size
+                if inside is not current:
+                    current = inside
+                    INSIDE.set((*inside, box))
+                if collector is not None:
+                    lane.started = now()
+                value = await handler(event)
+                if value is not None or collector is not None or lane.parked:
+                    lane.value = value
+                    return
             books.delivered += 1
-            done = entry
-        lane.entry = None
+            lane.entry = None
     except BaseException as error:
         # A publisher that makes room may take the last event between our look and our popleft;
         # then there is no delivery and nothing to report.
-        if lane.entry is done:
-            lane.entry = None
-        else:
+        if lane.entry is not None:
             lane.error = error

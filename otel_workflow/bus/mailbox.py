@@ -11,18 +11,24 @@ import logging
 import threading
 from collections import deque
 from collections.abc import Awaitable, Callable
+from itertools import islice
 from typing import Protocol
 
 from otel_workflow.bus import guard
-from otel_workflow.bus.delivery import Call, Entry, now
+from otel_workflow.bus.delivery import Call, Entry, Item, now, whole
 from otel_workflow.bus.results import EventHandlerResult, complete
 from otel_workflow.bus.retry import delay_before
 from otel_workflow.bus.statistics import Books
 from otel_workflow.bus.subscription import Terms
+from otel_workflow.bus.weight import weigh
 
-__all__ = ("Home", "Lane", "Mailbox")
+__all__ = ("UNWEIGHED", "Home", "Lane", "Mailbox")
 
 MAX_HUNG = 4
+
+UNWEIGHED = 256 * 1024
+"""What each event that is not weighed may take of ``max_bytes``."""
+_FEW = 64
 
 _log = logging.getLogger("otel_workflow.bus")
 
@@ -45,7 +51,12 @@ class Lane(Protocol):
 
 
 class Home(Protocol):
-    """Where a mailbox's handler runs."""
+    """Where a mailbox's handler runs.
+
+    ``notices``: it calls ``weigh_waiting`` as soon as a handler takes its time.
+    """
+
+    notices: bool
 
     def wake(self, box: Mailbox) -> None:
         """See to it that a lane attends to the mailbox; from any thread and any signal handler."""
@@ -59,12 +70,17 @@ class Mailbox:
     ``held`` (per run, what waits for an earlier event of the same run), ``due`` (to be handled before
     the queue), and ``backing`` (failed, waiting for its retry). ``awake`` says that somebody will look at the queue.
     ``plain`` allows the fast loop of ``guard.serve``: nothing but calls in the order of the queue.
+
+    To weigh an event costs as much as to deliver it. So where handlers keep up nothing is weighed:
+    while fewer than ``light`` events are in the queue, the next one comes in with 0 bytes. When a handler
+    waits for something or has to be called again, what waits is weighed and ``light`` is 0 until nothing
+    waits any more. ``light`` is never so much that events of ``UNWEIGHED`` bytes could exceed ``max_bytes``.
     """
 
     __slots__ = (
         "after", "awaits", "awake", "backing", "books", "bytes", "dead", "due", "gone", "held", "home", "hung", "id",
-        "lanes", "limit", "lock", "lost", "max_bytes", "ordered", "plain", "queue", "reported", "room", "simple",
-        "terms",
+        "lanes", "light", "lightest", "limit", "lock", "lost", "max_bytes", "ordered", "plain", "queue",
+        "reported", "room", "simple", "terms",
     )  # fmt: skip
 
     def __init__(
@@ -89,18 +105,21 @@ class Mailbox:
         self.max_bytes = terms.max_bytes
         # With several lanes each call must mark its run as busy, which the fast loop does not.
         self.simple = terms.predicate is None and (self.limit == 1 or not self.ordered)
+        self.lightest = min(_FEW, self.max_bytes // UNWEIGHED, terms.max_items // 2) if home.notices else 0
+        """What ``light`` is where all is well; half of the items, as publishers may race each other."""
         self.reset()
 
     def reset(self) -> None:
         """Begin empty, as a forked child does."""
         self.lock = threading.RLock()
-        self.queue: deque[Entry] = deque()
+        self.queue: deque[Item] = deque()
         self.held: dict[str | None, deque[Call]] = {}
         self.due: deque[Call] = deque()
         self.backing: set[Call] = set()
         self.lanes: set[Lane] = set()
         self.hung: set[Lane] = set()
         self.bytes = 0
+        self.light = self.lightest
         self.room = self.terms.max_items
         self.awake = self.reported = False
         self.gone = ""
@@ -111,13 +130,15 @@ class Mailbox:
     # -- the publisher's side -------------------------------------------------------------------
 
     def put(self, entry: Entry) -> None:
-        """Take an event in and see that somebody handles it. ``WorkflowEventBus.emit`` has this inline."""
-        self.queue.append(entry)
-        self.bytes += entry[1]
-        if self.full:
+        """Take a weighed event in and see that somebody handles it."""
+        queue, size = self.queue, entry[1]
+        queue.append(entry)
+        self.bytes = load = self.bytes + size
+        if load > self.max_bytes or len(queue) > self.room:
             self.make_room()
         if not self.awake:
-            self.wake()
+            self.awake = True
+            self.home.wake(self)
 
     def wake(self) -> None:
         """See to it that a lane looks at the queue."""
@@ -148,7 +169,7 @@ class Mailbox:
             self.bytes -= call.size
             return call.entry
         try:
-            entry = self.queue.popleft()
+            entry = whole(self.queue.popleft())
         except IndexError:
             return None
         self.bytes -= entry[1]
@@ -156,7 +177,7 @@ class Mailbox:
 
     def _newest(self) -> Entry | None:
         try:
-            entry = self.queue.pop()
+            entry = whole(self.queue.pop())
         except IndexError:
             return None
         self.bytes -= entry[1]
@@ -204,6 +225,8 @@ class Mailbox:
         """Make the call the one of its run, or put it behind the one that is."""
         key = order_key(call)
         if (waiting := self.held.get(key)) is not None:
+            if not call.size:
+                self.bytes += self._weigh(call)
             waiting.append(call)
             self.room -= 1
             return False
@@ -249,7 +272,8 @@ class Mailbox:
             self.held.setdefault(call.key, deque())
         self.plain = False
         self.room -= 1
-        self.bytes += call.size
+        size = call.size or self._weigh(call)
+        self.bytes += size
         self.backing.add(call)
         if self.after(delay_before(call.attempt, self.terms.retry_backoff), lambda: self._come_back(call)):
             return True
@@ -292,9 +316,8 @@ class Mailbox:
             exc_info=error,
         )  # fmt: skip
         if self.dead is not None:
-            event, size, inside, _ = call.entry
             self.books.published += 1
-            self.dead.put((event, size, inside, None))
+            self.dead.put((call.event, call.size or self._weigh(call), call.entry[2], None))
 
     def _result(
         self,
@@ -348,6 +371,51 @@ class Mailbox:
         if (self.queue or self.due) and not self.awake:
             self.wake()
 
+    # -- what waits unweighed -------------------------------------------------------------------
+
+    def _weigh(self, call: Call) -> int:
+        """Weigh an event that is kept after all, and let no more in unweighed for now."""
+        self.light = 0
+        call.size = size = weigh(call.event)
+        return size
+
+    def weigh_waiting(self) -> None:
+        """Weigh what waits, since a handler takes its time; drop what is too much.
+
+        Only where no lane can take anything meanwhile: in a callback of their loop. Publishers may
+        interfere; what they append or drop is not lost.
+        """
+        self.light = 0
+        queue = self.queue
+        # Unweighed ones came in behind fewer than ``lightest`` others; twice that, as publishers race.
+        waiting = list(islice(queue, 2 * self.lightest))
+        sizes = {id(item): weigh(entry[0]) for item in waiting if not (entry := whole(item))[1]}
+        if not sizes:
+            return
+        taken: list[Item] = []
+        more = 0
+        try:
+            for _ in waiting:
+                item = queue.popleft()
+                if (size := sizes.get(id(item))) is not None:
+                    event, _, inside, collector = whole(item)
+                    item = (event, size, inside, collector)
+                    more += size
+                taken.append(item)
+        except IndexError:
+            pass
+        queue.extendleft(reversed(taken))
+        self.bytes += more
+        if self.gone:
+            self.clear(self.gone)
+        if self.full:
+            self.make_room()
+
+    def ease(self) -> None:
+        """Let events in unweighed again, if nothing waits."""
+        if not (self.queue or self.due or self.held or self.backing):
+            self.light = self.lightest
+
     # -- the end --------------------------------------------------------------------------------
 
     @property
@@ -361,7 +429,7 @@ class Mailbox:
         """Drop everything that waits."""
         while True:
             try:
-                entry = self.queue.popleft()
+                entry = whole(self.queue.popleft())
             except IndexError:
                 break
             self.bytes -= entry[1]

@@ -60,6 +60,8 @@ def this_thread() -> threading.Thread | None:
 class Crew:
     """The worker threads of one bus: as many as there are sync handlers running at once."""
 
+    notices = False
+
     def __init__(self, timers: AlarmClock) -> None:
         self.timers = timers
         self.idle: deque[SimpleQueue[Mailbox | None]] = deque()

@@ -27,6 +27,8 @@ TURN = 64
 class TrioHome:
     """One trio run, with the lanes that call handlers in it; ``moved`` is called when it has ended."""
 
+    notices = False
+
     def __init__(
         self,
         token: trio.lowlevel.TrioToken | None,
