@@ -265,24 +265,31 @@ class WorkflowEventBus:
 
         ``size`` in bytes saves an estimate, where the journal has just measured the event.
         """
+        if not self.has_listeners and not self._closed:
+            return
         routes = self._routes
         try:
             boxes = routes.known[event.type]
         except KeyError:
             boxes = routes[event.type]
-        books, inside, copies = self._books, _inside(), len(boxes)
-        if copies == 1 and not inside and (size is None or size <= UNWEIGHED):
-            # What follows, written out for what is most frequent: one subscription that keeps up.
+        inside = _inside()
+        if len(boxes) == 1 and not inside and (size is None or size <= UNWEIGHED):
+            # ``_hand_over``, written out for what is most frequent: one subscription that keeps up.
             box = boxes[0]
             queue = box.queue
             if len(queue) < box.light:
-                books.published += 1
+                self._books.published += 1
                 queue.append(event)
                 if not box.awake:
                     box.awake = True
                     box.home.wake(box)
                 return
-        elif not copies:
+        self._hand_over(event, size, boxes, inside)
+
+    def _hand_over(self, event: Event, size: int | None, boxes: tuple[Mailbox, ...], inside: tuple[Box, ...]) -> None:
+        """Put an event into mailboxes, of which there may be none."""
+        books, copies = self._books, len(boxes)
+        if not copies:
             if self._closed:
                 books.published += 1
                 books.closed += 1

@@ -296,6 +296,11 @@ def test_a_child_forked_without_pythons_hooks_writes_a_segment_of_its_own(tmp_pa
     """As a C extension forks: no hook runs, the process id alone tells."""
     journal = writer(tmp_path / "j", sync="never")
     journal.write(EVENT, b"parent")
+    # Such a child has no other thread to switch to, yet waits for one if a thread asked for the interpreter
+    # at that instant: nobody may ask meanwhile.
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1000)
+    time.sleep(0.02)  # whoever asks already has its turn
     pid = ctypes.PyDLL(None).fork()
     if pid == 0:
         signal.signal(signal.SIGALRM, signal.SIG_DFL)  # the test runner's handler would need the lock we wait for
@@ -303,6 +308,7 @@ def test_a_child_forked_without_pythons_hooks_writes_a_segment_of_its_own(tmp_pa
         journal.write(EVENT, b"child")
         alone = 1 == len(names("/proc/self/task"))
         os._exit(0 if alone and [os.path.realpath(str(journal.path))] == open_segments() else 1)
+    sys.setswitchinterval(interval)
     assert 0 == os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
     journal.write(EVENT, b"parent again")
     assert [[b"parent", b"parent again"], [b"child"]] == [
