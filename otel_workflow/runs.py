@@ -298,7 +298,10 @@ class RunStore:
         return run
 
     def _parent(self, phase: PhaseRun) -> PhaseRun | None:
-        parent = self.phases.get((phase.trace_id, phase.parent_id or ""))
+        """Its span's parent, if that is a phase; else the phase around the library span it was opened in."""
+        span = phase.any_event.span
+        direct = self.phases.get((phase.trace_id, (span.parent_span_id if span else None) or ""))
+        parent = direct or self.phases.get((phase.trace_id, phase.parent_id or ""))
         return None if parent is phase else parent
 
     def _open_rings(self, run: Run, phases: list[PhaseRun]) -> None:

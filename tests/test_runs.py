@@ -221,6 +221,17 @@ def test_a_phase_may_name_the_phase_it_is_in_beside_its_spans_parent() -> None:
     assert [(0, outer), (1, inner)] == [(depth, phase.span_id) for depth, phase in run.walk()]
 
 
+def test_a_phase_inside_a_phase_that_a_library_made_hangs_on_that_one() -> None:
+    outer, made, inner = SPANS[:3]
+    said = [
+        (event("started", outer, at=10), ""),
+        (event("started", made, at=11, parent=outer), ""),
+        (event("started", inner, at=12, parent=made, parent_phase=outer), ""),
+    ]
+    [run] = folded(said).runs()
+    assert [(0, outer), (1, made), (2, inner)] == [(depth, phase.span_id) for depth, phase in run.walk()]
+
+
 def test_phases_without_a_root_are_a_run_whose_outcome_is_the_first_that_is_not_a_success() -> None:
     said = [(ended(Outcome.SUCCESS, SPANS[0]), ""), (ended(Outcome.FAILURE, SPANS[1], at=40), "")]
     [run] = folded(said).runs()
