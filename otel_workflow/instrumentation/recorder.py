@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from otel_workflow.journal import Journal
 
-__all__ = ("Lane", "Recorder", "active", "install", "on_demand", "replaced", "uninstall")
+__all__ = ("Ids", "Lane", "Recorder", "active", "install", "is_disabled", "on_demand", "replaced", "uninstall")
 
 Lane = Literal["native", "sdk", "off"]
 
