@@ -1,17 +1,7 @@
-"""What encoding a span costs, as ratios to the stock exporter measured in the same run.
-
-Cases take turns in every round and the figures are medians over the rounds, of CPU time, so that
-a slow moment of the machine hits all cases alike. Read the ratio; the microseconds only say on
-which scale it is. ``BENCH_ROUNDS`` (default 7) sets the number of rounds.
-"""
+"""What encoding a span costs, as ratios to the stock exporter measured in the same run."""
 
 from __future__ import annotations
 
-import gc
-import os
-import platform
-import statistics
-import time
 from collections.abc import Callable, Sequence
 
 from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
@@ -21,6 +11,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import set_span_in_context
 
+from benchmarks.timing import in_turns, table
 from otel_workflow.bridge.encoder import OtlpSpanEncoder
 from otel_workflow.bridge.otlp import encode_request, encode_resource, encode_scope, encode_span
 from otel_workflow.bridge.span_data import SpanData, SpanEvent
@@ -56,9 +47,9 @@ def main() -> None:
         ("stock `encode_spans` + `SerializeToString`", lambda: encode_spans(unique).SerializeToString()),
         ("`OtlpSpanEncoder`, no attribute repeats", lambda: OtlpSpanEncoder().encode(unique)),
     ]
-    print(f"Python {platform.python_version()}, batches of {BATCH} spans, 6 attributes and 2 events each")
-    _print_table("usual spans", cases)
-    _print_table("spans with nothing in common", cold)
+    for title, chosen in (("Encoding usual spans", cases), ("Encoding spans with nothing in common", cold)):
+        times = {name: value / BATCH for name, value in in_turns(chosen, REPEATS).items()}
+        table(f"{title}: one of a batch of {BATCH}, 6 attributes and 2 events", times, chosen[0][0])
 
 
 def _finished_spans(*, repeating: bool) -> Sequence[ReadableSpan]:
@@ -107,32 +98,3 @@ def _group(span: ReadableSpan) -> tuple[bytes, str, bytes, str]:
     assert scope is not None
     resource = encode_resource(span.resource.attributes)
     return resource, span.resource.schema_url, encode_scope(scope.name, scope.version or ""), scope.schema_url or ""
-
-
-def _print_table(title: str, cases: Sequence[Case]) -> None:
-    spent = _interleaved(cases, int(os.environ.get("BENCH_ROUNDS", "7")))
-    base = statistics.median(spent[0])
-    print(f"\n| {title} | us per span | ratio | times as fast |\n|---|---|---|---|")
-    for (name, _), seconds in zip(cases, spent, strict=True):
-        median = statistics.median(seconds)
-        print(f"| {name} | {median * 1e6:.2f} | {median / base:.3f} | {base / median:.1f} |")
-
-
-def _interleaved(cases: Sequence[Case], rounds: int) -> list[list[float]]:
-    # CPU seconds per span of each case, once per round; every second round goes backwards.
-    spent: list[list[float]] = [[] for _ in cases]
-    for _, run in cases:
-        run()
-    for number in range(rounds):
-        order = range(len(cases)) if number % 2 == 0 else reversed(range(len(cases)))
-        for case in order:
-            gc.collect()
-            start = time.process_time()
-            for _ in range(REPEATS):
-                cases[case][1]()
-            spent[case].append((time.process_time() - start) / (REPEATS * BATCH))
-    return spent
-
-
-if __name__ == "__main__":
-    main()

@@ -34,9 +34,9 @@ def _per_call(function: Callable[[], object], calls: int) -> float:
 
 def in_turns(cases: CASES, calls: int) -> dict[str, float]:
     """Return the median CPU time of one call in microseconds, by case."""
-    count = max(int(calls * SCALE), 10)
+    count = max(int(calls * SCALE), 1)
     for _, function in cases:
-        _per_call(function, max(count // 10, 5))
+        _per_call(function, max(count // 10, 1))
     rounds: dict[str, list[float]] = {name: [] for name, _ in cases}
     for _ in range(ROUNDS):
         for name, function in cases:
@@ -51,3 +51,4 @@ def table(title: str, times: dict[str, float], base: str, unit: str = "µs") -> 
     print(f"| case | {unit} | ratio |\n|---|---:|---:|")
     for name, value in times.items():
         print(f"| {name} | {value:.2f} | {value / times[base]:.2f} |")
+    print()
