@@ -17,7 +17,7 @@ from otel_workflow.guard import guarded
 
 __all__ = ("PATIENCE", "Delivery", "Line")
 
-PATIENCE = 0.25
+PATIENCE = 0.22
 """Longest wait without progress, in seconds; what else an exit does fits into the 0.3 s we promise."""
 _SHORTEST, _LONGEST = 0.05, 1.0
 _SEND_TIMEOUT = 10.0
