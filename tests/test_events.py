@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
+import pickle
 from datetime import UTC, datetime
 
 import pytest
@@ -131,3 +133,16 @@ def test_events_are_values_that_nobody_changes() -> None:
 
 def test_an_event_of_a_phase_has_an_id_that_a_replay_gives_again() -> None:
     assert "0123456789abcdef-fedcba9876543210-3" == event_id("0123456789abcdef" * 2, "fedcba9876543210", 3)
+
+
+def test_an_event_is_frozen_and_its_copies_are_equal() -> None:
+    event = Event("1", "phase.started", "test", 5, payload={"name": "lint"}, headers={})
+
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        event.id = "2"  # type: ignore[misc]
+    assert event == copy.copy(event) == pickle.loads(pickle.dumps(event))
+    assert Event("2", "phase.started", "test", 5, payload={"name": "lint"}, headers={}) == dataclasses.replace(
+        event, id="2"
+    )
+    assert type(event) is Event
+    assert not hasattr(event, "__dict__")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 import threading
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Generator
 from typing import TYPE_CHECKING, Any, Protocol
 
 from otel_workflow.bus import guard
@@ -49,28 +49,41 @@ class Signal(Protocol):
     """Something that one coroutine waits for and anybody sets."""
 
     def set(self) -> None:
-        """Wake whoever waits."""
         """Let the waiting coroutine go on; from any thread, more than once if it likes."""
         ...
 
     async def wait(self, timeout: float | None) -> None:
-        """Wait until it is set, or for so many seconds."""
         """Wait until it is set, or for some seconds."""
         ...
 
 
+class _Turn:
+    """Awaited, lets an asyncio loop go round once."""
+
+    __slots__ = ()
+
+    def __await__(self) -> Generator[None, None, None]:
+        yield
+
+
 class AsyncioSignal:
-    """A signal for a coroutine in an asyncio loop."""
+    """A signal for a coroutine in an asyncio loop.
+
+    A handler that does not wait has ended by the time the loop has gone round; only for one that
+    does are a future and a timer made.
+    """
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
-        self._future: asyncio.Future[None] = loop.create_future()
+        self._set = False
+        self._future: asyncio.Future[None] | None = None
 
     def set(self) -> None:
         """Wake whoever waits."""
         from otel_workflow.bus.asyncio_home import awake_in
 
-        if self._future.done():
+        self._set = True  # before the look at the future, as ``wait`` does it the other way round
+        if self._future is None:
             return
         if awake_in(self._loop):
             self._resolve()
@@ -81,14 +94,21 @@ class AsyncioSignal:
             return  # the loop has ended, and the waiting coroutine with it
 
     def _resolve(self) -> None:
-        if not self._future.done():
+        if self._future is not None and not self._future.done():
             self._future.set_result(None)
 
     async def wait(self, timeout: float | None) -> None:
         """Wait until it is set, or for so many seconds."""
+        for _ in range(2):
+            if self._set:
+                return
+            await _Turn()
+        future = self._future = self._loop.create_future()
+        if self._set:
+            return
         timer = self._loop.call_later(timeout, self._resolve) if timeout is not None else None
         try:
-            await self._future
+            await future
         finally:
             if timer is not None:
                 timer.cancel()
