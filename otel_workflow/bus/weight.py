@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from itertools import islice
 from types import MappingProxyType, NoneType
 from typing import Any
@@ -26,12 +27,16 @@ _SAMPLE = 64
 
 def weigh(event: Event) -> int:
     """Return the estimate: cheap, rather too high, and never raising."""
-    payload = event.payload
-    if type(payload) is not dict:
-        # A foreign mapping may run anything when it is asked for its values.
-        size, error = guard.call(_of, payload, _DEEPEST)
-        return _EVENT + (_UNKNOWN if error is not None or size is None else size)
+    payload, headers, facts = event.payload, event.headers, event.facts
     size = _EVENT
+    if headers:
+        size += _foreign(headers)
+    if facts is not None:
+        # What a phase brought with it: made safe and bounded before it came here.
+        size += _of_items(facts.attributes.values(), len(facts.attributes), _DEEPEST) + len(facts.reason)
+        size += len(facts.span_events) * _EVENT
+    if type(payload) is not dict:
+        return size + _foreign(payload)
     try:
         for value in payload.values():
             kind = type(value)
@@ -45,6 +50,12 @@ def weigh(event: Event) -> int:
         # Somebody else changes the payload while we look at it.
         return size + _UNKNOWN
     return size
+
+
+def _foreign(mapping: Mapping[str, Any]) -> int:
+    # A foreign mapping may run anything when it is asked for its values.
+    size, error = guard.call(_of, mapping, _DEEPEST)
+    return _UNKNOWN if error is not None or size is None else size
 
 
 def _of(value: Any, depth: int) -> int:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from otel_workflow.bus.weight import weigh
-from otel_workflow.events import Event
+from otel_workflow.events import Event, PhaseFacts
 
 
 @pytest.mark.parametrize(
@@ -43,3 +43,12 @@ def test_a_long_list_is_only_sampled() -> None:
     size = weigh(event)
     assert time.perf_counter() - start < 0.01
     assert size > 8_000_000
+
+
+def test_headers_and_the_facts_of_a_phase_weigh_too() -> None:
+    bare = Event("1", "a.b", "test", 1)
+    with_headers = Event("1", "a.b", "test", 1, headers={"log": "x" * 10_000})
+    with_facts = Event("1", "a.b", "test", 1, facts=PhaseFacts("lint", 1, attributes={"log": "x" * 10_000}))
+
+    assert weigh(bare) + 10_000 <= weigh(with_headers) <= weigh(bare) + 11_000
+    assert weigh(bare) + 10_000 <= weigh(with_facts) <= weigh(bare) + 11_000
