@@ -1,5 +1,5 @@
 # One word for each wish. What they do lies in Python; here is only the order.
-.PHONY: demo test check bench servers install clean
+.PHONY: demo test check bench servers reliability install clean
 
 python = .venv/bin/python
 pip = .venv/bin/pip --quiet --disable-pip-version-check
@@ -25,6 +25,11 @@ bench: install
 # Jaeger, Prometheus and the Collector from source, about ten minutes once, then cached.
 servers: install
 	$(python) -m tests.servers build
+
+# The tests that docs/reliability.md names, and the page from how they ended.
+reliability: install
+	-$(python) -m tests.reliability --names | xargs $(python) -m pytest -q --results .reliability.json
+	$(python) -m tests.reliability .reliability.json
 
 install: .venv/dev
 

@@ -115,9 +115,7 @@ def _ended_untold(sent: dict[str, dict[str, object]]) -> set[str]:
 
 
 @pytest.mark.timeout(60 + KILLS * 3)
-def test_whatever_had_begun_when_three_processes_were_killed_is_sent_once_and_under_its_parent(
-    tmp_path: Path, table: list[str]
-) -> None:
+def test_all_that_three_killed_processes_had_begun_is_sent_once(tmp_path: Path, table: list[str]) -> None:
     chance, tally = random.Random(20261121), Tally()
     with Program("group") as zygote:
         for number in range(KILLS):
@@ -131,5 +129,4 @@ def test_whatever_had_begun_when_three_processes_were_killed_is_sent_once_and_un
         f"{tally.lost} lost, {tally.wrong_parents} under a wrong parent, {tally.sent_twice} sent twice"
     )
     assert Tally(kills=KILLS, phases=tally.phases, open=tally.open) == tally
-    assert KILLS * 5 < tally.open
-    assert tally.open < tally.phases
+    assert KILLS * 2 <= tally.open < tally.phases  # the run and one phase of it at least, whenever the kill came
