@@ -75,12 +75,11 @@ class MemoryJournal:
         kept = self._mine()
         kept.records.append((kind, next(kept.sequence), payload))
         kept.written += 1
-        # Whoever finds the scales taken leaves the weighing to the next: a signal handler may be here.
-        if kept.turn.acquire(blocking=False):
-            try:
+        # Whoever finds the scales taken leaves the weighing to the next: a signal handler may be here. And
+        # a ``with``, which no KeyboardInterrupt gets into: a lock that stays taken would stop every reader.
+        if not kept.turn.locked():
+            with kept.turn:
                 self._weigh(kept)
-            finally:
-                kept.turn.release()
         return True
 
     def _weigh(self, kept: _Kept) -> None:
