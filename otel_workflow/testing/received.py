@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from opentelemetry.proto.metrics.v1.metrics_pb2 import Metric
     from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
-__all__ = ("SIGNALS", "Item", "Received", "Signal", "partial_success", "read_items")
+__all__ = ("SIGNALS", "Item", "Received", "Signal", "partial_success", "raw_spans", "read_items")
 
 Signal = Literal["traces", "metrics", "logs"]
 SIGNALS: tuple[Signal, ...] = ("traces", "metrics", "logs")
@@ -83,7 +83,7 @@ def read_items(signal: Signal, body: bytes) -> list[Item]:
 
 
 def _spans(request: Any, body: bytes) -> Iterator[Item]:
-    raw = _raw_spans(body)
+    raw = raw_spans(body)
     for resource_spans in request.resource_spans:
         resource = _attributes(resource_spans.resource.attributes)
         for scope_spans in resource_spans.scope_spans:
@@ -91,7 +91,8 @@ def _spans(request: Any, body: bytes) -> Iterator[Item]:
                 yield _span(span, resource, scope_spans.scope.name), next(raw)
 
 
-def _raw_spans(body: bytes) -> Iterator[bytes]:
+def raw_spans(body: bytes) -> Iterator[bytes]:
+    """Yield each span's bytes as they stand in a trace request; ValueError where they are no protobuf."""
     # resource_spans = 1, in it scope_spans = 2, in it spans = 2.
     for resource_spans in _inside(body, 1):
         for scope_spans in _inside(resource_spans, 2):
