@@ -18,7 +18,7 @@ from __future__ import annotations
 import os
 import threading
 from collections import deque
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from otel_workflow.testing.books import Balance, balance, journal_books
@@ -41,13 +41,18 @@ class OtlpReceiver:
 
     ``protocol`` is what ``OTEL_EXPORTER_OTLP_PROTOCOL`` would say. Inside of the block ``stop()``
     and ``start()`` are an outage: the port refuses, kept connections are closed, and what was
-    received stays. A ``port`` other than 0 is for a collector at a known address.
+    received stays. A ``port`` other than 0 is for a collector at a known address. A request whose
+    decompressed body has more than ``max_request_bytes`` is answered 413, whatever the script says.
     """
 
-    def __init__(self, *, port: int = 0, protocol: Protocol = "http/protobuf") -> None:
+    def __init__(
+        self, *, port: int = 0, protocol: Protocol = "http/protobuf", max_request_bytes: int | None = None
+    ) -> None:
         if protocol not in ("http/protobuf", "grpc"):
             raise ValueError(f"protocol={protocol!r} is none of ours: give http/protobuf or grpc")
         self._protocol = protocol
+        self._max_request_bytes = max_request_bytes
+        self._refusals: list[tuple[Signal, Callable[[dict[str, Any]], bool], Reply]] = []
         self._port = HeldPort(port)
         self._server: HttpServer | GrpcServer | None = None
         self._endpoint = ""
@@ -150,6 +155,18 @@ class OtlpReceiver:
         with self._arrived:
             self._scripts[signal].extend(replies)
 
+    def refuse(
+        self, when: Callable[[dict[str, Any]], bool], answer: int | str | Reply = 400, *, signal: Signal = "traces"
+    ) -> None:
+        """Answer so to every request that brings an item for which ``when`` is true: a poisoned one.
+
+        ``when`` is given one span, metric or log record as it would stand in ``spans``, ``metrics``
+        or ``logs``. Such a request uses up no answer of the script. Raises ValueError as ``script``.
+        """
+        reply = reply_of(answer)
+        with self._arrived:
+            self._refusals.append((signal, when, reply))
+
     # ---- whether that is all ------------------------------------------------------------
 
     def check_delivery(
@@ -227,8 +244,7 @@ class OtlpReceiver:
         """Keep a request and say what to answer; ValueError for a body that is none."""
         items = read_items(signal, body)
         with self._arrived:
-            script = self._scripts[signal]
-            reply = script.popleft() if script else Reply()
+            reply = self._reply(signal, items, len(body))
             self._received.append(Received(signal, path, headers, raw, body, reply))
             if reply.keeps:
                 kept = items[: max(len(items) - reply.rejected, 0)]
@@ -237,3 +253,12 @@ class OtlpReceiver:
                     self._ids.update(span["span_id"] for span, _ in kept)
             self._arrived.notify_all()
         return reply
+
+    def _reply(self, signal: Signal, items: list[Item], size: int) -> Reply:
+        if self._max_request_bytes is not None and size > self._max_request_bytes:
+            return Reply(413)
+        for of, when, reply in self._refusals:
+            if of == signal and any(when(item) for item, _ in items):
+                return reply
+        script = self._scripts[signal]
+        return script.popleft() if script else Reply()
