@@ -82,7 +82,7 @@ def test_collector_down_at_start_gets_everything_in_order_when_it_comes(
         assert _ask(program, "deliver") is True
         assert list(range(20)) == _numbers(receiver)
         assert 0 == program.finish().code
-    ship(tmp_path, receiver.endpoint)
+    ship(tmp_path, proxy.endpoint)
     _check_all_delivered(receiver, tmp_path, 20)
 
 
@@ -102,7 +102,7 @@ def test_collector_flapping_loses_nothing_and_is_replayed_in_order(
         assert _ask(program, "deliver") is True
         assert list(range(80)) == _numbers(receiver)
         assert 0 == program.finish().code
-    ship(tmp_path, receiver.endpoint)
+    ship(tmp_path, proxy.endpoint)
     _check_all_delivered(receiver, tmp_path, 80)
 
 
@@ -124,7 +124,7 @@ def test_collector_away_and_back_loses_nothing_and_gets_at_most_one_batch_again(
         program.tell()
         made = program.hear()["made"]
         assert 0 == program.finish().code
-    ship(tmp_path, receiver.endpoint)
+    ship(tmp_path, proxy.endpoint)
     books = receiver.check_identity(tmp_path)
     print(f"collector away for {OUTAGE:g} s: {books}, {books.again} came again")
     assert _requests_with_repeats(receiver) <= 1  # the one that was in flight when the connection was cut
@@ -168,7 +168,7 @@ def test_exit_while_down_leaves_the_remainder_to_the_next_process(
         _ask(following, "1")
         assert receiver.wait_for(32, timeout=20)
         assert 0 == following.finish().code
-    ship(tmp_path, receiver.endpoint)
+    ship(tmp_path, proxy.endpoint)
     _check_all_delivered(receiver, tmp_path, 31, runs=2)
 
 
