@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import sys
 
-NAMES = ("phase", "startup", "exit", "encode", "bus", "truth")
+NAMES = ("phase", "startup", "exit", "encode", "bus", "truth", "burst")
 
 
 def main(names: list[str]) -> int:

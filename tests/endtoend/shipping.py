@@ -20,7 +20,7 @@ def command(journal: Path) -> list[str]:
 def ship(journal: Path, endpoint: str) -> None:
     """Send what waits in a directory; AssertionError with its stderr when the command fails."""
     done = subprocess.run(
-        command(journal),
+        [*command(journal), "--deadline", "30"],  # outright: a busy machine may answer later than a build waits
         env=clean_environment(OTEL_EXPORTER_OTLP_ENDPOINT=endpoint),
         capture_output=True,
         text=True,

@@ -1,0 +1,240 @@
+"""What a burst costs and loses: phases in a tight loop, and a collector that takes 200 ms for each answer.
+
+Three programs make equally many: one span object each and nothing else (what the loop itself
+does on this machine), the stock SDK with its batch processor and OTLP/HTTP exporter, and ours.
+After it ends, what ours left in the journal is shipped with ``otel-workflow ship``. Printed: how
+many never arrived, the memory each program had at most beyond what it had before the loop, the
+longest single phase and how many took more than 5 ms (the machine's other work is in the first
+row too), and the same for the shipping.
+
+``python -m benchmarks.burst 1000000``; 50,000 without an argument.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+__all__ = ("main",)
+
+COUNT = 50_000
+ANSWER_AFTER = 0.2
+STALL_NS = 5_000_000
+MIB = 1 << 20
+
+
+# ---- the collector, a process of its own ---------------------------------------------------
+
+
+def receive() -> None:
+    """Serve until stdin ends; each line in is answered with how many different spans came."""
+    from otel_workflow.testing.http_server import HttpServer
+    from otel_workflow.testing.port import HeldPort
+    from otel_workflow.testing.received import Signal, raw_spans
+    from otel_workflow.testing.reply import Reply
+
+    ids: set[bytes] = set()
+    came = [0]
+    lock = threading.Lock()
+    slow = Reply(after=ANSWER_AFTER)
+
+    def take(_signal: Signal, _path: str, _headers: Mapping[str, str], _raw: bytes, body: bytes) -> Reply:
+        found = []
+        for span in raw_spans(body):
+            if b"run started" in span:
+                continue  # the marker of a run of ten seconds and more
+            assert span[18:20] == b"\x12\x08"  # after the trace id: the span id
+            found.append(span[20:28])
+        with lock:
+            ids.update(found)
+            came[0] += len(found)
+        return slow
+
+    port = HeldPort()
+    server = HttpServer(take, port)
+    print(port.number, flush=True)
+    for _ in sys.stdin:
+        print(json.dumps({"ids": len(ids), "came": came[0]}), flush=True)
+    server.stop()
+
+
+class Collector:
+    """The process above."""
+
+    def __init__(self) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "benchmarks.burst", "receive"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        )
+        self.endpoint = f"http://127.0.0.1:{int(self._line())}"
+
+    def _line(self) -> bytes:
+        assert self._process.stdout is not None
+        return self._process.stdout.readline()
+
+    def count(self) -> dict[str, int]:
+        assert self._process.stdin is not None
+        self._process.stdin.write(b"?\n")
+        self._process.stdin.flush()
+        said: dict[str, int] = json.loads(self._line())
+        return said
+
+    def close(self) -> None:
+        self._process.communicate()
+
+
+# ---- the programs --------------------------------------------------------------------------
+
+
+def _nothing() -> tuple[Callable[[], None], Callable[[], object]]:
+    from opentelemetry.sdk.trace import TracerProvider
+
+    tracer = TracerProvider(shutdown_on_exit=False).get_tracer("burst")
+
+    def one() -> None:
+        with tracer.start_as_current_span("work"):
+            pass
+
+    return one, lambda: None
+
+
+def _stock() -> tuple[Callable[[], None], Callable[[], object]]:
+    from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+    from opentelemetry.sdk.trace import TracerProvider
+    from opentelemetry.sdk.trace.export import BatchSpanProcessor
+
+    provider = TracerProvider(shutdown_on_exit=False)
+    provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
+    tracer = provider.get_tracer("burst")
+
+    def one() -> None:
+        with tracer.start_as_current_span("work"):
+            pass
+
+    return one, provider.shutdown
+
+
+def _ours() -> tuple[Callable[[], None], Callable[[], object]]:
+    import otel_workflow as ow
+
+    runtime = ow.configure(service_name="burst")
+    run = ow.workflow("burst")
+    run.__enter__()
+
+    def one() -> None:
+        with ow.phase("work"):
+            pass
+
+    def end() -> None:
+        run.__exit__(None, None, None)
+        runtime.shutdown()
+
+    return one, end
+
+
+PROGRAMS = {"span objects alone": _nothing, "stock SDK": _stock, "otel-workflow": _ours}
+
+
+def _rss() -> int:
+    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+    return pages * resource.getpagesize()
+
+
+def burst(name: str, count: int) -> None:
+    """Make so many, and say what it cost as a line of JSON."""
+    one, end = PROGRAMS[name]()
+    for _ in range(100):
+        one()
+    before, longest, stalls = _rss(), 0, 0
+    began = time.perf_counter_ns()
+    last = began
+    for _ in range(count - 100):
+        one()
+        now = time.perf_counter_ns()
+        took = now - last
+        longest = max(longest, took)
+        if took > STALL_NS:
+            stalls += 1
+        last = now
+    seconds = (last - began) / 1e9
+    end()
+    after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    print(json.dumps({"seconds": seconds, "longest": longest, "stalls": stalls, "added": max(after - before, 0)}))
+
+
+# ---- the table -----------------------------------------------------------------------------
+
+
+def _environ(endpoint: str, journal: Path) -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("OTEL_", "OW_"))}
+    return {**kept, "OTEL_EXPORTER_OTLP_ENDPOINT": endpoint, "OW_JOURNAL": str(journal)}
+
+
+def _ship(collector: Collector, journal: Path) -> str:
+    """Send what is left, with all the time it takes; returns what that cost, in words."""
+    began = time.perf_counter()
+    command = [sys.executable, "-m", "otel_workflow", "ship", "--deadline", "3600"]
+    process = os.posix_spawn(sys.executable, command, _environ(collector.endpoint, journal))
+    _, status, usage = os.wait4(process, 0)
+    seconds = time.perf_counter() - began
+    return f"Shipping the rest: {seconds:.1f} s, {usage.ru_maxrss // 1024} MiB at most, exit code {status >> 8}."
+
+
+def _measure(name: str, count: int) -> list[str]:
+    """Print a row; returns what is to be said below the table."""
+    collector, notes = Collector(), []
+    try:
+        with tempfile.TemporaryDirectory() as place:
+            journal = Path(place) / "journal"
+            done = subprocess.run(
+                [sys.executable, "-m", "benchmarks.burst", "run", name, str(count)],
+                env=_environ(collector.endpoint, journal),
+                stdout=subprocess.PIPE,
+                check=True,
+            )
+            said: dict[str, Any] = json.loads(done.stdout)
+            at_end, expected = collector.count()["ids"], count
+            if name == "otel-workflow":
+                expected += 1  # the run itself
+                size = sum(each.stat().st_size for each in journal.rglob("*") if each.is_file())
+                notes = [f"The journal when the program ended: {size / MIB:.0f} MiB.", _ship(collector, journal)]
+            arrived = collector.count()
+        lost = expected - arrived["ids"] if name != "span objects alone" else 0
+        print(
+            f"| {name} | {count / said['seconds']:,.0f} | {at_end} | {arrived['ids']} | {lost}"
+            f" | {arrived['came'] - arrived['ids']} | {said['added'] / MIB:.0f} | {said['longest'] / 1e6:.1f}"
+            f" | {said['stalls']} |",
+            flush=True,
+        )
+    finally:
+        collector.close()
+    return notes
+
+
+def main(count: int = COUNT) -> None:
+    """Print the table."""
+    print(f"### {count:,} phases in a tight loop, each answer {ANSWER_AFTER:.1f} s late\n")
+    print("| program | phases/s | arrived by its end | arrived | lost | twice | MiB added | longest ms | over 5 ms |")
+    print("|---|---:|---:|---:|---:|---:|---:|---:|---:|", flush=True)
+    notes = [line for name in PROGRAMS for line in _measure(name, count)]
+    print("\n" + "\n".join(notes))
+
+
+if __name__ == "__main__":
+    match sys.argv[1:]:
+        case ["receive"]:
+            receive()
+        case ["run", which, number]:
+            burst(which, int(number))
+        case [number]:
+            main(int(number))
+        case _:
+            main()
