@@ -38,6 +38,8 @@ _LEAST = 16
 _WORDS = ("passw", "passp", "passc", "pwd", "secret", "token", "key", "auth", "credential", "cookie", "signature")
 _SCHEMES = ("bearer ", "basic ")
 _FURTHEST = 4096
+_LONGEST_WORD = 64
+"""What stands behind a word for a secret and is longer than this is no word, number or name, but a secret."""
 
 
 @cache
@@ -168,19 +170,26 @@ def _schemes(lower: str) -> Iterator[tuple[int, int]]:
 
 
 def _assigned(text: str, lower: str) -> Iterator[tuple[int, int]]:
-    for match in _assignment().finditer(lower):
-        key, between = match.groups()
-        if not names_secret(key.rstrip(".-_")):
-            continue
-        sign = between.strip("\\\"'] \t\r\n")
-        if not sign and not (between.isspace() and _is_option(lower, match.start())):
-            continue
+    """Values behind a word for a secret. What was taken as a value is not looked into again."""
+    search, at = _assignment().search, 0
+    while (match := search(lower, at)) is not None:
         at = match.end()
-        while text.startswith(("[", "(", "{"), at):
-            at += 1
-        span = _quoted(text, at) or _line(text, at, key) or _plain(text, at, key, sign)
-        if span is not None and span[1] > span[0] and _reference().fullmatch(text, *span) is None:
-            yield span
+        key, between = match.groups()
+        sign = between.strip("\\\"'] \t\r\n")
+        if (key == "pwd" or names_secret(key.rstrip(".-_"))) and (sign or (between.isspace() and _is_option(lower, match.start()))):
+            found = _value(text, at, key, sign)
+            if found is not None and found[1] > found[0]:
+                yield found
+                at = found[1]
+
+
+def _value(text: str, at: int, key: str, sign: str) -> tuple[int, int] | None:
+    while text.startswith(("[", "(", "{"), at):
+        at += 1
+    found = _quoted(text, at) or _line(text, at, key) or _plain(text, at, key, sign)
+    if found is None or (found[1] - found[0] < _LONGEST_WORD and _reference().fullmatch(text, *found)):
+        return None
+    return found
 
 
 def _is_option(lower: str, at: int) -> bool:
@@ -218,14 +227,13 @@ def _plain(text: str, at: int, key: str, sign: str) -> tuple[int, int] | None:
     match = _bare().match(text, at)
     if match is None:
         return None
-    value = match[1].rstrip(")]}>.:")
-    begins = match.start(1)
-    numeric = value.replace(".", "", 1).isdigit()
+    value, begins = match[1].rstrip(")]}>.:"), match.start(1)
+    found = begins, begins + len(value)
+    # Only what is short is passed over: else a text of nothing but words would be read from each of them.
+    if len(value) >= _LONGEST_WORD or begins > match.start() or names_password(key):
+        return found
     if value.startswith("/") and key.startswith("pwd"):
         return None
-    if not names_password(key):
-        if numeric:
-            return None
-        if sign in ("", ":") and not (len(value) >= _SHORTEST and _has_digit(value)):
-            return None
-    return begins, begins + len(value)
+    numeric = value.replace(".", "", 1).isdigit()
+    is_prose = sign in ("", ":") and not (len(value) >= _SHORTEST and _has_digit(value))
+    return None if numeric or is_prose else found
