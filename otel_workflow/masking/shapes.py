@@ -176,7 +176,9 @@ def _assigned(text: str, lower: str) -> Iterator[tuple[int, int]]:
         at = match.end()
         key, between = match.groups()
         sign = between.strip("\\\"'] \t\r\n")
-        if (key == "pwd" or names_secret(key.rstrip(".-_"))) and (sign or (between.isspace() and _is_option(lower, match.start()))):
+        if (key == "pwd" or names_secret(key.rstrip(".-_"))) and (
+            sign or (between.isspace() and _is_option(lower, match.start()))
+        ):
             found = _value(text, at, key, sign)
             if found is not None and found[1] > found[0]:
                 yield found
