@@ -14,7 +14,7 @@ from itertools import islice
 from typing import Any
 
 from otel_workflow.guard import guarded, text_of
-from otel_workflow.masking import excerpt, hidden, masked, names_secret
+from otel_workflow.masking import excerpt, hidden, in_force, masked, names_secret
 
 __all__ = (
     "MAX_ITEMS",
@@ -151,13 +151,21 @@ def clean_attributes(attributes: Mapping[str, object] | None, limit: int = MAX_T
 
 
 def _fill(clean: dict[str, Any], attributes: Mapping[str, object], limit: int) -> None:
-    room = MAX_TOTAL
+    room, known = MAX_TOTAL, in_force()
     for key, value in islice(attributes.items(), _NODES):
         if len(clean) >= MAX_ITEMS:
             break
-        name = (
-            masked(key) if type(key) is str and len(key) <= _KEY and key.isascii() else clean_text(text_of(key), _KEY)
-        )
+        # Names and short texts repeat from phase to phase: those seen before are known to be clean.
+        if type(key) is str and key in known.names:
+            if type(value) is str and value in known.clean and room > MAX_TEXT:
+                clean[key] = value
+                room -= len(value)
+                continue
+            name = key
+        else:
+            name = clean_text(key if type(key) is str else text_of(key), _KEY)
+            if name is key and not names_secret(name):
+                known.remember_name(name)
         if value is not None and name:
             # The last ones are cut short, rather than the whole record being too large to write.
             made = clean[name] = clean_attribute(name, value, min(limit, max(room, 64)))

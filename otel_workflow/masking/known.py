@@ -24,13 +24,14 @@ _LONGEST_CLEAN = 128
 class KnownSecrets:
     """A set of secrets as it is at one moment; with one more it is another object.
 
-    ``clean`` remembers short texts in which nothing was found, which is true for as long as the
-    set is the same: names and attributes repeat from phase to phase. ``reach`` is the length of
-    the longest form in characters, ``values`` what the set was made of, ``words`` the forms by the
-    words that tell of them, ``short`` what is too short for that.
+    ``clean`` remembers short ASCII texts in which nothing was found, and ``names`` names of
+    attributes that are no secret's either: true for as long as the set is the same, and they repeat
+    from phase to phase. ``reach`` is the length of the longest form in characters, ``values`` what
+    the set was made of, ``words`` the forms by the words that tell of them, ``short`` what is too
+    short for that.
     """
 
-    __slots__ = ("clean", "reach", "short", "starred", "values", "words")
+    __slots__ = ("clean", "names", "reach", "short", "starred", "values", "words")
 
     def __init__(self) -> None:
         self.values: tuple[str, ...] = ()
@@ -39,6 +40,7 @@ class KnownSecrets:
         self.starred = False
         self.reach = 0
         self.clean: set[str] = set()
+        self.names: set[str] = set()
 
     def with_more(self, values: tuple[str, ...]) -> KnownSecrets:
         """Return the set for these values, the first of which are those of this one."""
@@ -66,10 +68,16 @@ class KnownSecrets:
 
     def remember(self, text: str) -> None:
         """Keep a text in which nothing was found."""
-        if len(text) <= _LONGEST_CLEAN:
+        if len(text) <= _LONGEST_CLEAN and text.isascii():
             if len(self.clean) >= _MOST_CLEAN:
                 self.clean.clear()
             self.clean.add(text)
+
+    def remember_name(self, name: str) -> None:
+        """Keep an attribute's name that contains no secret and is no secret's."""
+        if len(self.names) >= _MOST_CLEAN:
+            self.names.clear()
+        self.names.add(name)
 
     def find(self, text: str) -> Spans:
         """Return where secrets stand, overlapping ones too, in no order."""

@@ -20,22 +20,18 @@ _SHORTEST = 8
 """``pwd=abcd``: nothing shorter has both a word and a secret."""
 _TOKENS = (
     "ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_", "glpat-", "gldt-", "glrt-", "glcbt-", "glptt-", "npm_",
-    "pypi-", "xox", "xapp-", "sk-", "sk_live_", "rk_live_", "hf_", "dop_v1_", "dckr_pat_", "hvs.", "SG.", "AKIA",
+    "pypi-", "xox", "xapp-", "sk-", "sk_live_", "rk_live_", "hf_", "dckr_pat_", "hvs.", "SG.", "AKIA",
     "ASIA", "AIza", "eyJ",
 )  # fmt: skip
 """How tokens of well-known services begin; ``eyJ`` is ``{"`` in base64: a JSON Web Token."""
-_BY_MARK = (
-    ("_", ("ghp_", "gho_", "ghu_", "ghs_", "ghr_", "npm_", "_live_", "hf_", "dop_v1_", "_pat_")),
-    ("-", ("glpat-", "gldt-", "glrt-", "glcbt-", "glptt-", "pypi-", "xox", "xapp-", "sk-")),
-    (".", ("hvs.", "SG.")),
-    ("A", ("AKIA", "ASIA", "AIza")),
-    ("J", ("eyJ",)),
-)
-"""One character that a text must have before the beginnings are looked for."""
 _AMBIGUOUS = ("sk-", "npm_", "hf_", "pypi-")
 """What also begins names of packages and variables: the token behind it has digits and no separator for a while."""
 _LEAST = 16
-_WORDS = ("passw", "passp", "passc", "pwd", "secret", "token", "key", "auth", "credential", "cookie", "signature")
+_WORDS = ("passw", "passp", "pwd", "secret", "token", "key", "auth", "credential", "cookie", "signature")
+_BEFORE_KEY = (
+    "access", "account", "api", "auth", "client", "deploy", "encryption", "private", "secret", "shared", "signing",
+    "ssh",
+)  # fmt: skip
 _SCHEMES = ("bearer ", "basic ")
 _FURTHEST = 4096
 _LONGEST_WORD = 64
@@ -55,18 +51,26 @@ def _token() -> re.Pattern[str]:
 
 
 @cache
+def _marks() -> tuple[tuple[str, re.Pattern[str]], ...]:
+    """A character in the beginning of a token, and what must stand around it: found at the speed of one character."""
+    return (
+        ("_", re.compile(r"_(?:(?<=gh[pousr]_)|(?<=npm_|pat_|ive_)|(?<=hf_))")),
+        ("-", re.compile(r"-(?:(?<=glpat-|glcbt-|glptt-)|(?<=gldt-|glrt-|pypi-|xapp-|xox[a-z]-)|(?<=sk-))")),
+        (".", re.compile(r"\.(?:(?<=hvs\.)|(?<=SG\.))")),
+        ("A", re.compile(r"A(?:KIA|SIA|Iza)")),
+        ("J", re.compile(r"J(?<=eyJ)")),
+    )
+
+
+@cache
 def _userinfo() -> re.Pattern[str]:
     return re.compile(r"://([^\s/?#\"'<>]*)@")
 
 
 @cache
 def _assignment() -> re.Pattern[str]:
-    """A word for a secret with what may stand behind it in the name, then ``=`` or ``:``; or ``--word ``."""
-    words = r"pass(?:w(?:or)?d|phrase|code)|pwd|secret|token|credentials?|cookie|signature|auth(?:orization)?"
-    keys = r"(?:access|account|api|auth|client|deploy|encryption|private|secret|shared|signing|ssh)[_-]?key"
-    return re.compile(
-        rf"((?:{keys}|{words})(?:[a-z0-9_.-]{{0,48}}+))([\\\"'\]]{{0,4}}+\s{{0,4}}+(?:=>|[:=]|%3d)?\s{{0,4}}+)"
-    )
+    """What stands behind a word for a secret: the rest of the name, then ``=`` or ``:``, or a blank."""
+    return re.compile(r"([a-z0-9_.-]{0,48}+)([\\\"'\]]{0,4}+\s{0,4}+(?:=>|[:=]|%3d)?\s{0,4}+)")
 
 
 @cache
@@ -91,7 +95,7 @@ def find_shapes(text: str) -> Spans:
     found: Spans = []
     if len(text) < _SHORTEST:
         return found
-    if any(mark in text and any(part in text for part in parts) for mark, parts in _BY_MARK):
+    if any(mark in text and around.search(text) for mark, around in _marks()):
         found.extend(_tokens(text))
     if "PRIVATE KEY" in text:
         found.extend(_keys(text))
@@ -99,8 +103,7 @@ def find_shapes(text: str) -> Spans:
         found.extend(_in_urls(text))
     if "=" in text or ":" in text or "--" in text or "%3" in text:
         lower = _lower(text)
-        if any(word in lower for word in _WORDS):
-            found.extend(_assigned(text, lower))
+        found.extend(_assigned(text, lower))
     else:
         lower = ""
     if " " in text:
@@ -171,18 +174,41 @@ def _schemes(lower: str) -> Iterator[tuple[int, int]]:
 
 def _assigned(text: str, lower: str) -> Iterator[tuple[int, int]]:
     """Values behind a word for a secret. What was taken as a value is not looked into again."""
-    search, at = _assignment().search, 0
-    while (match := search(lower, at)) is not None:
-        at = match.end()
-        key, between = match.groups()
+    behind, done = _assignment().match, 0
+    for at, word in _words_in(lower):
+        match = behind(lower, at + len(word)) if at >= done else None
+        if match is None:
+            continue
+        rest, between = match.groups()
+        key = _key_of(lower, at, word, rest)
         sign = between.strip("\\\"'] \t\r\n")
-        if (key == "pwd" or names_secret(key.rstrip(".-_"))) and (
-            sign or (between.isspace() and _is_option(lower, match.start()))
-        ):
-            found = _value(text, at, key, sign)
+        if key and (sign or (between.isspace() and _is_option(lower, at))):
+            found = _value(text, match.end(), key, sign)
             if found is not None and found[1] > found[0]:
                 yield found
-                at = found[1]
+                done = found[1]
+
+
+def _words_in(lower: str) -> list[tuple[int, str]]:
+    found = []
+    for word in _WORDS:
+        at = lower.find(word)
+        while at >= 0:
+            found.append((at, word))
+            at = lower.find(word, at + len(word))
+    return sorted(found) if len(found) > 1 else found
+
+
+def _key_of(lower: str, at: int, word: str, rest: str) -> str:
+    """Return the name that is a secret's, as far as it matters; empty if it is none."""
+    if word == "pwd":
+        return "" if rest else word
+    if word == "key":
+        if not lower[max(at - 12, 0) : at].rstrip("_-").endswith(_BEFORE_KEY):
+            return ""
+        word = "api_key"
+    key = (word + rest).rstrip(".-_")
+    return key if names_secret(key) else ""
 
 
 def _value(text: str, at: int, key: str, sign: str) -> tuple[int, int] | None:

@@ -131,7 +131,8 @@ def long_texts(text: str) -> None:
 PLACES: dict[str, Callable[[str], None]] = {
     function.__name__: function
     for function in (
-        names, runs, attributes, secret_names, reasons, exceptions, spans, libraries, payloads, progress, logs, long_texts,
+        names, runs, attributes, secret_names, reasons, exceptions, spans, libraries, payloads, progress, logs,
+        long_texts,
     )
 }  # fmt: skip
 

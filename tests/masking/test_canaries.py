@@ -102,7 +102,9 @@ def _run(directory: Path, canaries: list[Canary], *, masking: bool, foreign: boo
     }
     early = {f"EARLY_{n}_SECRET": each.secret for n, each in enumerate(canaries) if each.kind == "environment"}
     resource = ",".join(f"a{n}={quote(each.secret)}" for n, each in enumerate(canaries) if each.kind == "environment")
-    steering = {"OW_JOURNAL": str(journal), "OTEL_RESOURCE_ATTRIBUTES": resource, **early}
+    steering = {"OW_JOURNAL": str(journal), **early}
+    if not foreign:  # a foreign provider has a resource of its own
+        steering["OTEL_RESOURCE_ATTRIBUTES"] = resource
     with OtlpReceiver() as receiver:
         environment = clean_environment(OTEL_EXPORTER_OTLP_ENDPOINT=receiver.endpoint, OW_DEADLINE="30", **steering)
         ran = subprocess.run(
