@@ -26,6 +26,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from otel_workflow.errors import DecodeError
 from otel_workflow.events import Event, PhaseFacts, SpanRef
+from otel_workflow.masking import excerpt, hidden, masked, names_secret
 from otel_workflow.values import clean_text, clean_value
 
 __all__ = ("MAX_BYTES", "SCHEMA_VERSION", "decode", "encode")
@@ -78,8 +79,8 @@ class _Data:
 def encode(event: Event) -> bytes:
     """Return the event as a CloudEvent, at most 1 MiB; never raises.
 
-    What JSON cannot carry becomes text. Of an event that is too large only the known keys of its
-    payload go, with ``truncated``; what its span gathered is counted as dropped.
+    Secrets are masked, and what JSON cannot carry becomes text. Of an event that is too large only
+    the known keys of its payload go, with ``truncated``; what its span gathered is counted as dropped.
     """
     made = _encoded(event)
     return made if len(made) <= MAX_BYTES else _encoded(_cut(event))
@@ -116,7 +117,7 @@ def _encoded(event: Event) -> bytes:
 def _plain(value: Any, depth: int = 0) -> Any:
     """Return the value as JSON has it: nested, but no deeper than a reader of ours will follow."""
     if isinstance(value, Mapping) and depth < _DEPTH - 4:
-        return {clean_text(str(clean_value(key)), 1024): _plain(item, depth + 1) for key, item in value.items()}
+        return dict(_pair(key, item, depth + 1) for key, item in value.items())
     if isinstance(value, list | tuple) and depth < _DEPTH - 4:
         return [_plain(item, depth + 1) for item in value]
     if isinstance(value, str):
@@ -124,6 +125,11 @@ def _plain(value: Any, depth: int = 0) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         return str(value)
     return clean_value(value)
+
+
+def _pair(key: Any, value: Any, depth: int) -> tuple[str, Any]:
+    name, made = clean_text(str(clean_value(key)), 1024), _plain(value, depth)
+    return name, hidden(name, made) if names_secret(name) else made
 
 
 def _cut(event: Event) -> Event:
@@ -179,7 +185,7 @@ def decode(data: bytes | str) -> Event:
 
 def _refuse(name: str, value: object, remedy: str) -> DecodeError:
     said = repr(value)
-    said = said if len(said) <= 80 else f"{said[:80]}…"
+    said = masked(said) if len(said) <= 80 else f"{excerpt(said, 0, 80)}…"
     return DecodeError(f"{name}={said} cannot be read as an event", hint=remedy)
 
 

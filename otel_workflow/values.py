@@ -2,7 +2,8 @@
 
 Attribute values become str, bool, int (64 bits), float, or a list of one of these; anything else
 becomes text. What is cut says so at its end. Numbers that JSON or OTLP cannot carry (NaN,
-infinities, integers beyond 64 bits) become their decimal text.
+infinities, integers beyond 64 bits) become their decimal text. Secrets in a text are masked before
+it is cut, and the whole value of an attribute whose name is a secret's.
 """
 
 from __future__ import annotations
@@ -13,8 +14,18 @@ from itertools import islice
 from typing import Any
 
 from otel_workflow.guard import guarded, text_of
+from otel_workflow.masking import excerpt, hidden, in_force, masked, names_secret
 
-__all__ = ("MAX_ITEMS", "MAX_TEXT", "MAX_TOTAL", "clean_attributes", "clean_text", "clean_value", "weight_of")
+__all__ = (
+    "MAX_ITEMS",
+    "MAX_TEXT",
+    "MAX_TOTAL",
+    "clean_attribute",
+    "clean_attributes",
+    "clean_text",
+    "clean_value",
+    "weight_of",
+)
 
 MAX_TEXT = 16 * 1024
 """Longest text in characters; for a list, of all its texts together."""
@@ -30,11 +41,11 @@ _UNREADABLE = "<unreadable>"
 
 
 def clean_text(text: str, limit: int = MAX_TEXT) -> str:
-    """Return the text cut to ``limit`` characters, lone surrogates written as their escapes."""
+    """Return the text masked and cut to ``limit`` characters, lone surrogates written as their escapes."""
     if type(text) is not str:
         text = str.__str__(text)  # a sub-class may lie about its length
-    if len(text) > limit:
-        text = f"{text[:limit]}… ({len(text)} characters)"
+    # Masked before it is cut: half a secret would be found by nobody.
+    text = masked(text) if len(text) <= limit else f"{excerpt(text, 0, limit)[:limit]}… ({len(text)} characters)"
     if text.isascii():
         return text
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
@@ -52,6 +63,12 @@ def clean_value(value: object, limit: int = MAX_TEXT, depth: int = 0) -> Any:
     return guarded(_UNREADABLE, _clean_other, value, limit, depth)
 
 
+def clean_attribute(name: str, value: object, limit: int = MAX_TEXT) -> Any:
+    """Return the clean value of an attribute with this clean name; never raises."""
+    made = clean_value(value, limit)
+    return hidden(name, made) if names_secret(name) else made
+
+
 def _clean_number(value: float) -> float | str:
     if isinstance(value, int):
         if _INT_MIN <= value <= _INT_MAX:
@@ -64,7 +81,7 @@ def _clean_other(value: Any, limit: int, depth: int) -> Any:
     """Everything that is none of the plain types; asks for the type itself, since ``isinstance`` asks the value."""
     kind = type(value)
     if issubclass(kind, bytes | bytearray | memoryview):
-        return clean_text(_start_of(value, limit * 4).decode("utf-8", "backslashreplace"), limit)
+        return clean_text(_start_of(value, limit * 4 + MAX_TEXT).decode("utf-8", "backslashreplace"), limit)
     if issubclass(kind, list | tuple | set | frozenset) and depth == 0:
         return _clean_list(value, limit)
     if issubclass(kind, list | tuple | set | frozenset | dict):
@@ -101,13 +118,18 @@ def _describe(value: Any, depth: int, room: list[int]) -> str:
     kind = type(value)
     if issubclass(kind, dict):
         pairs = islice(dict.items(value), MAX_ITEMS)
-        made = [f"{clean_text(text_of(k), _KEY)}: {_describe(v, depth + 1, room)}" for k, v in pairs]
-        return "{" + ", ".join(made) + "}"
+        return "{" + ", ".join([_describe_pair(k, v, depth, room) for k, v in pairs]) + "}"
     if issubclass(kind, list | tuple | set | frozenset):
         return "[" + ", ".join([_describe(v, depth + 1, room) for v in islice(value, MAX_ITEMS)]) + "]"
     said = str(clean_value(value, 1024, depth))
     room[1] -= len(said)
     return said
+
+
+def _describe_pair(key: Any, value: Any, depth: int, room: list[int]) -> str:
+    name = clean_text(text_of(key), _KEY)
+    said = _describe(value, depth + 1, room)
+    return f"{name}: {hidden(name, said) if names_secret(name) else said}"
 
 
 def weight_of(value: object) -> int:
@@ -129,12 +151,22 @@ def clean_attributes(attributes: Mapping[str, object] | None, limit: int = MAX_T
 
 
 def _fill(clean: dict[str, Any], attributes: Mapping[str, object], limit: int) -> None:
-    room = MAX_TOTAL
+    room, known = MAX_TOTAL, in_force()
     for key, value in islice(attributes.items(), _NODES):
         if len(clean) >= MAX_ITEMS:
             break
-        name = key if type(key) is str and len(key) <= _KEY and key.isascii() else clean_text(text_of(key), _KEY)
+        # Names and short texts repeat from phase to phase: those seen before are known to be clean.
+        if type(key) is str and key in known.names:
+            if type(value) is str and value in known.clean and room > MAX_TEXT:
+                clean[key] = value
+                room -= len(value)
+                continue
+            name = key
+        else:
+            name = clean_text(key if type(key) is str else text_of(key), _KEY)
+            if name is key and not names_secret(name):
+                known.remember_name(name)
         if value is not None and name:
             # The last ones are cut short, rather than the whole record being too large to write.
-            made = clean[name] = clean_value(value, min(limit, max(room, 64)))
+            made = clean[name] = clean_attribute(name, value, min(limit, max(room, 64)))
             room -= weight_of(made)

@@ -19,6 +19,7 @@ from otel_workflow.bridge.otlp import (
     link_field,
     span_message,
 )
+from otel_workflow.masking import in_force, masked, masked_value
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.resources import Resource
@@ -36,16 +37,19 @@ class OtlpSpanEncoder:
 
     Attributes repeat from span to span, so encoded ones are kept: at most ``cache_size`` of them,
     all dropped when that is reached (run ids would else fill the cache and stay in it for ever).
+    With ``masking`` every text is masked on the way, and the bytes are else the same.
     Raises for no content of a span. May be used from several threads.
     """
 
-    __slots__ = ("_cache", "_cache_size")
+    __slots__ = ("_cache", "_cache_size", "_masking", "_secrets")
 
-    def __init__(self, *, cache_size: int = 4096) -> None:
+    def __init__(self, *, cache_size: int = 4096, masking: bool = False) -> None:
         # The value's type is in the key, since True == 1 in Python and hashes alike. Floats are
         # not kept at all: 1.0 == 1 could be told apart by type, but -0.0 == 0.0 could not.
         self._cache: dict[tuple[str, type, object], bytes] = {}
         self._cache_size = cache_size
+        self._masking = masking
+        self._secrets = in_force()
 
     def encode(self, spans: Iterable[ReadableSpan]) -> bytes:
         """Encode a whole request, as ``encode_spans(spans).SerializeToString()`` does."""
@@ -76,6 +80,8 @@ class OtlpSpanEncoder:
         context, parent, status = span.get_span_context(), span.parent, span.status
         if context is None:
             raise ValueError(f"the span {span.name!r} has no context, so it has no id to be sent under")
+        if self._masking and self._secrets is not in_force():  # what is kept may hold what is a secret now
+            self._secrets, self._cache = in_force(), {}
         try:  # the properties of the same names copy what is behind them
             attributes, events, links = span._attributes, span._events, span._links  # noqa: SLF001
         except AttributeError:  # not the SDK's class, only one of its shape
@@ -85,7 +91,7 @@ class OtlpSpanEncoder:
             context.span_id.to_bytes(8, "big"),
             context.trace_state.to_header() if context.trace_state else "",
             parent.span_id.to_bytes(8, "big") if parent else b"",
-            span.name,
+            self._text(span.name),
             span.kind.value + 1,
             span.start_time or 0,
             span.end_time or 0,
@@ -93,14 +99,17 @@ class OtlpSpanEncoder:
             b"".join([self._event(event) for event in events]) if events else b"",
             b"".join([self._link(link) for link in links]) if links else b"",
             (span.dropped_attributes, span.dropped_events, span.dropped_links),
-            (status.status_code.value, status.description or "") if status is not None else None,
+            (status.status_code.value, self._text(status.description or "")) if status is not None else None,
             parent is not None and parent.is_remote,
         )
+
+    def _text(self, text: str) -> str:
+        return masked(text) if self._masking else text
 
     def _event(self, event: Event) -> bytes:
         attributes = event.attributes
         encoded = self._attributes(EVENT_ATTRIBUTES, attributes) if attributes is not None else b""
-        return event_field(event.timestamp, event.name, encoded, event.dropped_attributes)
+        return event_field(event.timestamp, self._text(event.name), encoded, event.dropped_attributes)
 
     def _link(self, link: Link) -> bytes:
         context = link.context
@@ -126,15 +135,20 @@ class OtlpSpanEncoder:
                 entry = (key, kind, value)
                 pair = cache.get(entry)
                 if pair is None:
-                    pair = encode_pair(key, value)
+                    pair = self._pair(key, value)
                     if len(pair) <= _LONGEST_CACHED:
                         if len(cache) >= self._cache_size:
                             cache.clear()
                         cache[entry] = pair
             else:
-                pair = encode_pair(key, value)
+                pair = self._pair(key, value)
             out.append(pair)
         return tag + tag.join(out)
+
+    def _pair(self, key: str, value: object) -> bytes:
+        if self._masking:
+            key, value = masked(key), masked_value(key, value)
+        return encode_pair(key, value)
 
 
 def _scope(scope: InstrumentationScope | None) -> tuple[bytes, str]:

@@ -17,6 +17,7 @@ from otel_workflow.bridge.otlp import encode_resource, encode_scope
 from otel_workflow.guard import guarded
 from otel_workflow.journal import SPAN, Journal, JournalWriter
 from otel_workflow.journal.record import encode_span
+from otel_workflow.masking import mask_logs, masked, masked_resource, masked_value, watch_environment
 
 if TYPE_CHECKING:
     from opentelemetry.context import Context
@@ -25,7 +26,7 @@ __all__ = ("JournalSpanProcessor",)
 
 
 class JournalSpanProcessor(SpanProcessor):
-    """Journals each sampled span when it ends; the bridge ships it.
+    """Journals each sampled span when it ends, without its secrets; the bridge ships it.
 
     ``journal`` is a directory; without one, ``OW_JOURNAL`` names it. Raises nothing into the
     program it watches.
@@ -42,7 +43,8 @@ class JournalSpanProcessor(SpanProcessor):
         else:
             self._journal = lambda: None
         self._wake: Callable[[], None] | None = None
-        self._encoder = OtlpSpanEncoder()
+        self._encoder = OtlpSpanEncoder(masking=True)
+        mask_logs()
 
     @classmethod
     def into(
@@ -54,11 +56,11 @@ class JournalSpanProcessor(SpanProcessor):
         """
         made = cls.__new__(cls)
         made._journal, made._resource, made._own, made._wake = journal, resource, False, wake  # noqa: SLF001
-        made._encoder = OtlpSpanEncoder()  # noqa: SLF001
+        made._encoder = OtlpSpanEncoder(masking=True)  # noqa: SLF001
         return made
 
     def _header(self) -> dict[str, Any]:
-        attributes = dict(self._resource.attributes) if self._resource is not None else {}
+        attributes = masked_resource(self._resource.attributes) if self._resource is not None else {}
         return {"version": 1, "resource": attributes, "scope": {"name": "otel_workflow"}, "destination": ""}
 
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:
@@ -70,6 +72,7 @@ class JournalSpanProcessor(SpanProcessor):
             guarded(None, self._write, span)
 
     def _write(self, span: ReadableSpan) -> None:
+        watch_environment()
         if self._resource is None:
             self._resource = span.resource
         journal = self._journal()
@@ -78,9 +81,12 @@ class JournalSpanProcessor(SpanProcessor):
         scope = span.instrumentation_scope
         scope_bytes, schema = b"", ""
         if scope is not None:
-            scope_bytes = encode_scope(scope.name, scope.version or "", scope.attributes)
+            attributes = {key: masked_value(key, value) for key, value in (scope.attributes or {}).items()}
+            scope_bytes = encode_scope(masked(scope.name), scope.version or "", attributes)
             schema = scope.schema_url or ""
-        resource = b"" if span.resource is self._resource else encode_resource(span.resource.attributes)
+        resource = (
+            b"" if span.resource is self._resource else encode_resource(masked_resource(span.resource.attributes))
+        )
         payload = encode_span(scope_bytes, schema.encode(), resource, self._encoder.encode_span(span))
         journal.write(SPAN, payload)
         if self._wake is not None:

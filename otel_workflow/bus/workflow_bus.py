@@ -38,6 +38,7 @@ from otel_workflow.bus.timers import Timers
 from otel_workflow.bus.weight import weigh
 from otel_workflow.clock import SystemClock
 from otel_workflow.events import Event, WorkflowEvent
+from otel_workflow.masking import mask_logs
 
 __all__ = ("Sink", "WorkflowEventBus")
 
@@ -69,6 +70,7 @@ class WorkflowEventBus:
     """Whether anybody has subscribed. Ask before making an event that nobody wants."""
 
     def __init__(self) -> None:
+        mask_logs()  # what a handler raises is logged, and may quote anything
         self.has_listeners = False
         self._closed = False
         self._books = Books()

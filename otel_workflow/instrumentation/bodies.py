@@ -18,7 +18,7 @@ from otel_workflow.journal.record import (
     encode_event,
 )
 from otel_workflow.journal.writer import EVENT
-from otel_workflow.masking import masked
+from otel_workflow.masking import in_force, masked, masked_value
 from otel_workflow.values import clean_attributes, clean_text
 
 if TYPE_CHECKING:
@@ -44,20 +44,20 @@ def identity(phase: Phase) -> dict[str, Any]:
     if phase._workflow_name:
         body["workflow"] = phase._workflow_name
     if (subject := subject_of(phase)) != "phase":
-        body["subject"] = subject
+        body["subject"] = clean_text(subject, 256)
     if spec.is_run and spec.action != "RUN":
-        body["action"] = spec.action
+        body["action"] = masked(spec.action)
     if spec.task_type:
-        body["task_type"] = spec.task_type
+        body["task_type"] = masked(spec.task_type)
     if spec.detail != "phase":
-        body["detail"] = spec.detail
+        body["detail"] = masked(spec.detail)
     if spec.attempt != 1:
         body["attempt"] = spec.attempt
     payload = phase._ending if phase._ending is not None else spec.payload
     if payload is not None and (said := clean_attributes(payload)):
-        body["payload"] = _masked(said)
+        body["payload"] = said
     if spec.source != "otel_workflow":
-        body["source"] = spec.source
+        body["source"] = masked(spec.source)
     return body
 
 
@@ -66,7 +66,7 @@ def start_body(phase: Phase, parent: SpanContext | None) -> dict[str, Any]:
     body = identity(phase)
     initial = getattr(phase.span, "initial", None) or clean_attributes(phase._spec.attributes)
     if initial:
-        body["attributes"] = _masked(initial)
+        body["attributes"] = initial
     outer = phase._outer
     if outer is not None and parent is not None and outer.span_id != f"{parent.span_id:016x}":
         body["parent_phase"] = outer.span_id
@@ -81,9 +81,9 @@ def end_body(phase: Phase, verdict: Verdict) -> dict[str, Any]:
     body["start"] = phase._start_ns
     body["outcome"] = verdict.outcome.value
     if verdict.reason:
-        body["reason"] = masked(verdict.reason)
+        body["reason"] = verdict.reason
     if verdict.error_type:
-        body["error_type"] = verdict.error_type
+        body["error_type"] = masked(verdict.error_type)
     if verdict.handed:
         body["handed"] = True
     if isinstance(phase.span, PhaseSpan):
@@ -92,13 +92,16 @@ def end_body(phase: Phase, verdict: Verdict) -> dict[str, Any]:
 
 
 def _add_gathered(body: dict[str, Any], span: PhaseSpan) -> None:
-    """Add what user code and libraries put on the span, with every text masked."""
+    """Add what user code and libraries put on the span; masked again if a secret became known meanwhile."""
+    again = span.secrets is not in_force()
     if span.own:
-        body["attributes"] = _masked(span.own)
+        body["attributes"] = _masked(span.own) if again else span.own
     if span.span_events:
-        body["events"] = [(time_ns, masked(name), _masked(made)) for time_ns, name, made in span.span_events]
+        events = span.span_events
+        body["events"] = [(time, masked(name), _masked(made)) for time, name, made in events] if again else events
     if span.links_made:
-        body["links"] = span.links_made
+        links = span.links_made
+        body["links"] = [(trace, linked, _masked(made)) for trace, linked, made in links] if again else links
     if span.status.status_code is StatusCode.OK:
         body["status_ok"] = True
     if any(span.dropped):
@@ -106,7 +109,7 @@ def _add_gathered(body: dict[str, Any], span: PhaseSpan) -> None:
 
 
 def _masked(attributes: dict[str, Any]) -> dict[str, Any]:
-    return {key: masked(value) if type(value) is str else value for key, value in attributes.items()}
+    return {masked(key): masked_value(key, value) for key, value in attributes.items()}
 
 
 def record(phase: Phase, transition: str, time_ns: int, mono: int, body: dict[str, Any]) -> None:

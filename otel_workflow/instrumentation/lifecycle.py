@@ -20,14 +20,14 @@ from otel_workflow.instrumentation.context import enter, leave, surroundings, ta
 from otel_workflow.instrumentation.parentage import find_parent, name_run
 from otel_workflow.instrumentation.phases import Phase, Workflow
 from otel_workflow.instrumentation.span import PhaseSpan
-from otel_workflow.instrumentation.spans import close_sdk_span, make_span
+from otel_workflow.instrumentation.spans import close_sdk_span, make_span, record_masked
 from otel_workflow.instrumentation.verdict import (
     MAX_REASON,
     SUCCESS,
     Verdict,
     of_exception,
 )
-from otel_workflow.masking import masked
+from otel_workflow.masking import masked, watch_environment
 from otel_workflow.values import clean_attributes, clean_text
 
 if TYPE_CHECKING:
@@ -44,6 +44,7 @@ def begin(spec: Spec, recorder: Recorder, at_ns: int | None = None) -> Phase:
 
     ``at_ns`` is when it began, for one that is told of afterwards; by default now.
     """
+    watch_environment()
     previous, outer, span = surroundings()
     parent, outer, inferred = find_parent(spec, recorder, outer, span)
     time_ns, mono = recorder.clock.now()
@@ -57,7 +58,7 @@ def begin(spec: Spec, recorder: Recorder, at_ns: int | None = None) -> Phase:
     phase.trace_id, phase.span_id = f"{context.trace_id:032x}", f"{context.span_id:016x}"
     name_run(phase, recorder, parent)
     if recorder.lane == "sdk":
-        made.add_event(*semconv.lifecycle_event(spec.subject, None), timestamp=time_ns)
+        made.add_event(*semconv.lifecycle_event(masked(spec.subject), None), timestamp=time_ns)
     if recorder.on_start is not None:
         recorder.on_start(made, previous)
     record(phase, "started", time_ns, mono, start_body(phase, parent))
@@ -78,7 +79,7 @@ def report_progress(phase: Phase, done: float, total: float | None, message: str
     if phase._pid != os.getpid():
         return
     time_ns, mono = recorder.clock.now()
-    report = clean_attributes({"done": done, "total": total, "message": masked(message)})
+    report = clean_attributes({"done": done, "total": total, "message": message})
     if phase._progress_ns is not None and mono - phase._progress_ns < _PROGRESS_NS:
         phase._progress_held = report
         return
@@ -107,9 +108,8 @@ def finish(phase: Phase, error: BaseException | None, at_ns: int | None = None) 
     _, mono = recorder.clock.now()
     elapsed = mono - phase._start_mono if at_ns is None else at_ns - phase._start_ns
     time_ns = phase._start_ns + max(elapsed, 0)
-    verdict = _verdict(phase, error)
-    if verdict.is_error and not verdict.error_type:
-        verdict = replace(verdict, error_type=semconv.ERROR_TYPE_OTHER)
+    watch_environment()
+    verdict = _shown(_verdict(phase, error))
     _hand_up(phase, verdict, error)
     if phase._progress_held is not None:
         _write_progress(phase, phase._progress_held, time_ns, mono)
@@ -140,25 +140,36 @@ def _verdict(phase: Phase, error: BaseException | None) -> Verdict:
         if left.outcome is not Outcome.SUCCESS:
             _note_exception(phase, error, left)
             if marked is None or not marked.is_error:
-                return replace(left, reason=masked(left.reason))
-            return replace(
-                marked, reason=marked.reason or masked(left.reason), error_type=marked.error_type or left.error_type
-            )
+                return left
+            return replace(marked, reason=marked.reason or left.reason, error_type=marked.error_type or left.error_type)
     if marked is not None:
         return marked
     status = getattr(phase.span, "status", None)
     if isinstance(status, Status) and status.status_code is StatusCode.ERROR:
-        return Verdict(Outcome.FAILURE, masked(clean_text(status.description or "", MAX_REASON)))
+        return Verdict(Outcome.FAILURE, clean_text(status.description or "", MAX_REASON))
     if phase._handed:
         name, inner = next(iter(phase._handed.items()))
         return replace(inner, reason=f"{name}: {inner.reason}" if inner.reason else name, handed=True)
     return SUCCESS
 
 
+def _shown(verdict: Verdict) -> Verdict:
+    """Return the verdict as it is recorded: masked, and every error with a type."""
+    reason = masked(verdict.reason)
+    if reason is not verdict.reason:
+        verdict = replace(verdict, reason=reason)
+    if verdict.is_error and not verdict.error_type:
+        verdict = replace(verdict, error_type=semconv.ERROR_TYPE_OTHER)
+    return verdict
+
+
 def _note_exception(phase: Phase, error: BaseException, verdict: Verdict) -> None:
     """Record the exception where it was first seen; enclosing phases only carry the verdict."""
     if verdict.is_error and phase._seen_exception != id(error):
-        phase.span.record_exception(error)
+        if isinstance(phase.span, PhaseSpan):
+            phase.span.record_exception(error)
+        else:
+            record_masked(phase.span, error)
     if phase._outer is not None:
         phase._outer._seen_exception = id(error)
 

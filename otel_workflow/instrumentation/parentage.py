@@ -44,12 +44,12 @@ def name_run(phase: Phase, recorder: Recorder, parent: SpanContext | None) -> No
         return
     phase._nested = parent is not None and recorder.environment_nested
     if phase._nested:
-        phase._workflow_name = os.environ.get("OW_WORKFLOW", "")
+        phase._workflow_name = clean_text(os.environ.get("OW_WORKFLOW", ""), 256)
     elif spec.is_run:
         phase._workflow_name = clean_text(spec.name, 256)
     phase.run_id = clean_text(spec.run_id, 256) if spec.run_id and not phase._nested else phase.trace_id
     if recorder.first_run is not None:
-        recorder.first_run(phase._workflow_name or spec.name)
+        recorder.first_run(phase._workflow_name or clean_text(spec.name, 256))
 
 
 def is_sampled(

@@ -14,7 +14,7 @@ from otel_workflow.guard import guarded, text_of
 from otel_workflow.instrumentation.environment import describe
 from otel_workflow.instrumentation.spec import Spec
 from otel_workflow.instrumentation.verdict import MAX_REASON, Verdict
-from otel_workflow.masking import masked
+from otel_workflow.masking import MASK, masked_value
 from otel_workflow.values import clean_text
 
 if TYPE_CHECKING:
@@ -97,6 +97,8 @@ class Phase:
 
     def set_attribute(self, key: str, value: AttributeValue) -> None:
         """Set an attribute of the phase's span; any value is taken, none raises."""
+        if self._recorder is not None and self._recorder.lane == "sdk":  # a foreign span masks nothing
+            value = guarded(MASK, masked_value, guarded("", text_of, key), value)
         self.span.set_attribute(key, value)
 
     def progress(self, done: float, total: float | None = None, message: str = "") -> None:
@@ -122,7 +124,7 @@ class Phase:
 
     def _mark(self, outcome: Outcome, reason: str, error_type: str | None) -> None:
         if self._recorder is not None and not self._ended:
-            text = masked(clean_text(text_of(reason), MAX_REASON))
+            text = clean_text(text_of(reason), MAX_REASON)
             kind = clean_text(text_of(error_type), 256) if error_type is not None else None
             self._verdict = Verdict(outcome, text, kind)
 

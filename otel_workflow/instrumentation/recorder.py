@@ -19,6 +19,7 @@ from otel_workflow.bus import WorkflowEventBus, get_bus
 from otel_workflow.clock import Clock, SystemClock
 from otel_workflow.guard import guarded
 from otel_workflow.instrumentation.ids import RandomIds
+from otel_workflow.masking import learn_environment, mask_logs
 from otel_workflow.semconv import SCHEMA_URL, SCOPE_NAME
 
 if TYPE_CHECKING:
@@ -94,6 +95,8 @@ _NOBODYS = (trace.ProxyTracerProvider, trace.NoOpTracerProvider)
 
 def install(recorder: Recorder) -> None:
     """Put a recorder in force; phases that are open keep the one they began with."""
+    learn_environment()
+    mask_logs()
     _slot.recorder, _slot.disabled = recorder, None
 
 

@@ -25,23 +25,37 @@ from opentelemetry.trace import (
 
 from otel_workflow.guard import guarded, text_of
 from otel_workflow.instrumentation.verdict import describe, error_type_of
+from otel_workflow.masking import excerpt, in_force, masked
 from otel_workflow.semconv import (
     EXCEPTION_MESSAGE,
     EXCEPTION_STACKTRACE,
     EXCEPTION_TYPE,
 )
-from otel_workflow.values import MAX_ITEMS, MAX_TEXT, MAX_TOTAL, clean_attributes, clean_text, clean_value, weight_of
+from otel_workflow.values import (
+    MAX_ITEMS,
+    MAX_TEXT,
+    MAX_TOTAL,
+    clean_attribute,
+    clean_attributes,
+    clean_text,
+    weight_of,
+)
 
 if TYPE_CHECKING:
     from opentelemetry.util.types import Attributes, AttributeValue
 
     from otel_workflow.clock import Clock
 
-__all__ = ("PhaseSpan",)
+__all__ = ("PhaseSpan", "end_of")
 
 SAMPLED, UNSAMPLED = TraceFlags(TraceFlags.SAMPLED), TraceFlags(TraceFlags.DEFAULT)
 NO_STATE = TraceState()
 MAX_STACK = 8 * 1024
+
+
+def end_of(stack: str) -> str:
+    """Return the last 8 KiB of a stack trace; masked if it is cut, since a secret may stand where the cut is."""
+    return stack if len(stack) <= MAX_STACK else excerpt(stack, len(stack) - MAX_STACK, len(stack))
 
 
 class PhaseSpan(Span):
@@ -50,6 +64,7 @@ class PhaseSpan(Span):
     ``attributes`` set by user code, ``span_events`` as (ns, name, attributes), ``links_made`` as
     (trace id, span id, attributes). Beyond 128 of each, or beyond ``room`` characters for all of
     it, the rest is counted in ``dropped``: a phase whose record is too large would be lost whole.
+    All texts are masked when they come; ``secrets`` are those that were known when the phase began.
     """
 
     __slots__ = (
@@ -66,6 +81,7 @@ class PhaseSpan(Span):
         "parent",
         "resource",
         "room",
+        "secrets",
         "span_events",
         "start_time",
         "status",
@@ -101,6 +117,7 @@ class PhaseSpan(Span):
         self.status = Status()
         self.resource: Any = None
         self.on_end: Any = None
+        self.secrets = in_force()
 
     # -- the API's span -------------------------------------------------------------------------
 
@@ -131,7 +148,7 @@ class PhaseSpan(Span):
         if self.room <= 0 or (len(self.own) >= MAX_ITEMS and name not in self.own):
             self.dropped[0] += 1
         elif name:
-            made = self.own[name] = clean_value(value, min(MAX_TEXT, self.room))
+            made = self.own[name] = clean_attribute(name, value, min(MAX_TEXT, self.room))
             self.room -= weight_of(made) + len(name)
 
     def add_event(self, name: str, attributes: Attributes = None, timestamp: int | None = None) -> None:
@@ -175,6 +192,8 @@ class PhaseSpan(Span):
         if self.end_time is not None or self.status.status_code is StatusCode.OK:
             return
         made = status if isinstance(status, Status) else Status(status, description)
+        if made.description:
+            made = Status(made.status_code, masked(made.description))
         if made.status_code is not StatusCode.UNSET:
             self.status = made
 
@@ -194,7 +213,7 @@ class PhaseSpan(Span):
         made: dict[str, Any] = {
             EXCEPTION_TYPE: error_type_of(error),
             EXCEPTION_MESSAGE: text_of(error) or describe(error),
-            EXCEPTION_STACKTRACE: stack[-MAX_STACK:],
+            EXCEPTION_STACKTRACE: end_of(stack),
         }
         self._add_event("exception", {**made, **(attributes or {})}, timestamp)
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import traceback
 from typing import TYPE_CHECKING, Any
 
 from opentelemetry.trace import (
+    Link,
     NonRecordingSpan,
     SpanContext,
     SpanKind,
@@ -15,8 +17,10 @@ from opentelemetry.trace import (
 )
 
 from otel_workflow import semconv
+from otel_workflow.guard import guarded, text_of
 from otel_workflow.instrumentation.parentage import is_sampled
-from otel_workflow.instrumentation.span import NO_STATE, PhaseSpan
+from otel_workflow.instrumentation.span import NO_STATE, PhaseSpan, end_of
+from otel_workflow.masking import masked
 from otel_workflow.values import clean_attributes
 
 if TYPE_CHECKING:
@@ -27,7 +31,7 @@ if TYPE_CHECKING:
     from otel_workflow.instrumentation.spec import Spec
     from otel_workflow.instrumentation.verdict import Verdict
 
-__all__ = ("close_sdk_span", "make_span")
+__all__ = ("close_sdk_span", "make_span", "record_masked")
 
 
 def make_span(
@@ -41,7 +45,7 @@ def make_span(
     """Return the phase's span: ours, or the foreign provider's in the SDK lane."""
     is_root_run = spec.is_run and outer is None and not (recorder.environment_nested and parent is not None)
     kind = SpanKind.SERVER if is_root_run else SpanKind.INTERNAL
-    name = semconv.run_span_name(spec.action, spec.name) if is_root_run else spec.name
+    name = masked(semconv.run_span_name(spec.action, spec.name) if is_root_run else spec.name)
     initial = clean_attributes(spec.attributes)
     if recorder.lane == "sdk" and recorder.tracer is not None:
         return _sdk_span(spec, recorder, parent, previous, name, kind, initial, time_ns)
@@ -79,7 +83,15 @@ def _sdk_span(
     """Let the foreign provider make the span; what stands on ours from the end stands on it too."""
     context = previous if parent is None else set_span_in_context(NonRecordingSpan(parent), previous)
     tracer: Any = recorder.tracer
-    return tracer.start_span(name, context, kind, {**initial}, tuple(spec.links), start_time=time_ns)
+    links = [Link(link.context, clean_attributes(link.attributes)) for link in spec.links]
+    return tracer.start_span(name, context, kind, {**initial}, links, start_time=time_ns)
+
+
+def record_masked(span: Any, error: BaseException) -> None:
+    """Record an exception on a foreign SDK's span, with its message and stack trace masked."""
+    stack = guarded("", lambda: "".join(traceback.format_exception(error)))
+    made = clean_attributes({semconv.EXCEPTION_MESSAGE: text_of(error), semconv.EXCEPTION_STACKTRACE: end_of(stack)})
+    span.record_exception(error, made)
 
 
 def close_sdk_span(phase: Phase, verdict: Verdict, time_ns: int) -> None:
@@ -90,12 +102,12 @@ def close_sdk_span(phase: Phase, verdict: Verdict, time_ns: int) -> None:
         span.set_attributes(semconv.run_attributes(phase._workflow_name, phase.run_id, spec.action))
     else:
         span.set_attributes(
-            semconv.task_attributes(spec.name, phase.span_id, spec.task_type, spec.attempt, spec.detail)
+            semconv.task_attributes(masked(spec.name), phase.span_id, spec.task_type, spec.attempt, spec.detail)
         )
     span.set_attributes(
         semconv.end_attributes(verdict.outcome, is_run=is_run, reason=verdict.reason, error_type=verdict.error_type)
     )
-    subject = "workflow" if spec.is_run and spec.subject == "phase" else spec.subject
+    subject = "workflow" if spec.is_run and spec.subject == "phase" else masked(spec.subject)
     span.add_event(
         *semconv.lifecycle_event(
             subject,

@@ -34,6 +34,7 @@ from otel_workflow.instrumentation.recorder import (
 )
 from otel_workflow.journal import Journal, JournalWriter, MemoryJournal
 from otel_workflow.journal.place import find_place
+from otel_workflow.masking import learn_environment, masked_resource
 from otel_workflow.runtime.delivery import Delivery
 from otel_workflow.runtime.provider import WorkflowTracerProvider, sampler_of
 from otel_workflow.runtime.resource import is_unnamed, resource_of
@@ -193,6 +194,7 @@ def _assemble(
     settings: Settings,
     destination: Destination | None,
 ) -> Runtime:
+    learn_environment()
     environ = os.environ if journal is None else {**os.environ, "OW_JOURNAL": os.fspath(journal)}
     resource = resource_of(os.environ, service_name)
     naming = _Naming(resource)
@@ -241,7 +243,7 @@ def _header(naming: _Naming, destination: Destination | None) -> dict[str, Any]:
     """What another process needs to build equal bytes, beside who we are."""
     return {
         "version": 1,
-        "resource": {key: value for key, value in naming.resource.attributes.items() if value is not None},
+        "resource": masked_resource(naming.resource.attributes),
         "resource_schema": naming.resource.schema_url,
         "scope": {"name": semconv.SCOPE_NAME, "version": VERSION},
         "destination": destination.key if destination is not None else "",

@@ -7,6 +7,8 @@ from typing import Any
 
 from opentelemetry.sdk.resources import Resource
 
+from otel_workflow.masking import masked_resource
+
 __all__ = ("repository_name", "resource_of")
 
 
@@ -22,14 +24,16 @@ def resource_of(environ: Mapping[str, str], service_name: str | None) -> Resourc
     """Return the SDK's resource with our service name.
 
     Argument, then OTEL_SERVICE_NAME or OTEL_RESOURCE_ATTRIBUTES, then the repository in CI, then
-    the parent's workflow; ``unknown_service`` never stays: the first run's name replaces it.
+    the parent's workflow; ``unknown_service`` never stays: the first run's name replaces it. Masked:
+    it goes wherever spans go.
     """
     attributes: dict[str, Any] = {}
     if service_name:
         attributes["service.name"] = service_name
     elif not environ.get("OTEL_SERVICE_NAME") and "service.name=" not in environ.get("OTEL_RESOURCE_ATTRIBUTES", ""):
         attributes["service.name"] = repository_name(environ) or environ.get("OW_WORKFLOW", "")
-    return Resource.create({key: value for key, value in attributes.items() if value})
+    made = Resource.create({key: value for key, value in attributes.items() if value})
+    return Resource(masked_resource(made.attributes), made.schema_url)
 
 
 def is_unnamed(resource: Resource) -> bool:

@@ -1,7 +1,6 @@
 """Every row of the table of verdicts (FACE §2), and what is handed up."""
 
 import asyncio
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import Any
@@ -11,6 +10,7 @@ import trio
 from opentelemetry.trace import Status, StatusCode
 
 import otel_workflow as ow
+from otel_workflow.masking import texts
 from otel_workflow.testing import Captured, ManualClock, capture_workflow
 
 
@@ -278,7 +278,7 @@ def test_a_hostile_reason_never_raises() -> None:
 def test_a_registered_secret_is_masked_in_every_text(monkeypatch: pytest.MonkeyPatch) -> None:
     """Reasons, attributes, events and stack traces carry *** in its place."""
     secret = "hunter2-hunter2"
-    monkeypatch.setattr(sys.modules["otel_workflow.masking"], "_secrets", [])
+    monkeypatch.setattr(texts, "_registry", type(texts._registry)())
     ow.mask(secret)
     with capture_workflow() as captured, pytest.raises(ValueError, match="hunter"):
         with ow.phase("work", attributes={"a": secret}) as phase:
