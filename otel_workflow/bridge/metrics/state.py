@@ -83,11 +83,10 @@ class State:
                 code="OW-140",
                 hint="stop it, or give this one another --state",
             )
-        try:
+        with contextlib.ExitStack() as undo:
+            undo.callback(self._lock.release)
             self._database = self._open()
-        except BaseException:
-            self._lock.release()
-            raise
+            undo.pop_all()
 
     # -- opening --------------------------------------------------------------------------------
 
@@ -103,7 +102,8 @@ class State:
     def _checked(self) -> sqlite3.Connection:
         """Open the file and make sure that it is whole; raises sqlite3.DatabaseError if it is not."""
         database = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False, timeout=1.0)
-        try:
+        with contextlib.ExitStack() as undo:
+            undo.callback(database.close)
             empty = self._is_empty(database)
             database.execute("PRAGMA journal_mode=WAL")
             database.execute("PRAGMA synchronous=FULL")
@@ -114,9 +114,7 @@ class State:
                 _check(database)
             row = database.execute("SELECT value FROM meta WHERE name = 'reset_ns'").fetchone()
             self.reset_ns = row[0] if row else 0
-        except BaseException:
-            database.close()
-            raise
+            undo.pop_all()
         return database
 
     def _is_empty(self, database: sqlite3.Connection) -> bool:

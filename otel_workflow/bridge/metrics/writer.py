@@ -58,15 +58,14 @@ class MetricsWriter:
         self._serial = 0
         self._gauges: dict[tuple[str, Labels], float] = {}
         self._state = State(Path(state))
-        try:
+        with contextlib.ExitStack() as undo:
+            undo.callback(self._state.close)
             try:
                 self._load()
             except (ValueError, TypeError, sqlite3.DatabaseError) as error:
                 self._state.set_aside(error)
                 self._load()
-        except BaseException:
-            self._state.close()
-            raise
+            undo.pop_all()
 
     def _load(self) -> None:
         limits = self._limits
