@@ -14,7 +14,7 @@ INFERRED = 8
 LATE = 16
 """It did, and was counted as a late verdict."""
 
-_RECENT = 50_000
+_RECENT = 20_000
 
 
 def key_of(trace_id: str, span_id: str) -> bytes:
@@ -32,14 +32,17 @@ class Ledger:
         self._on_disk = on_disk
         self._changed: dict[bytes, tuple[int, int]] = {}
         self._recent: dict[bytes, int] = {}
+        self._older: dict[bytes, int] = {}
 
     def states(self, key: bytes) -> int:
         """Return the states that were seen, 0 for none."""
         changed = self._changed.get(key)
         if changed is not None:
             return changed[0]
-        recent = self._recent.get(key)
-        return self._on_disk(key) if recent is None else recent
+        for known in (self._recent, self._older):
+            if key in known:
+                return known[key]
+        return self._on_disk(key)
 
     def enter(self, key: bytes, states: int, keep_hour: int) -> None:
         """Set the states of a key, to be remembered until that hour since the epoch."""
@@ -51,9 +54,8 @@ class Ledger:
 
     def settle(self) -> None:
         """Take note that the disk has all of it."""
-        recent = self._recent
+        if len(self._recent) >= _RECENT:  # forgotten by halves: no order has to be kept
+            self._older, self._recent = self._recent, {}
         for key, (states, _) in self._changed.items():
-            recent[key] = states
+            self._recent[key] = states
         self._changed.clear()
-        for key in list(recent)[: max(0, len(recent) - _RECENT)]:
-            del recent[key]

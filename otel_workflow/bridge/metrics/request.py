@@ -17,6 +17,7 @@ from otel_workflow.version import VERSION
 
 __all__ = ("encode_metrics",)
 
+_SECOND_NS = 1_000_000_000  # an integer: Python then rounds once, to the nearest
 _CUMULATIVE = b"\x10\x02"
 _MONOTONIC = b"\x18\x01"
 _fixed64 = struct.Struct("<Q").pack
@@ -49,7 +50,7 @@ def _metric(family: Family, time_ns: int) -> bytes:
 
 def _number(metric: Metric, shown: Shown, time_ns: int) -> bytes:
     value = shown.point.cells[0]
-    said = b"\x21" + _double(value / 1e9) if metric.unit == "s" else b"\x31" + _sfixed64(value)
+    said = b"\x21" + _double(value / _SECOND_NS) if metric.unit == "s" else b"\x31" + _sfixed64(value)
     start = b"\x11" + _fixed64(shown.birth_ns) if shown.birth_ns else b""
     body = start + b"\x19" + _fixed64(time_ns) + said + _exemplars(shown.point, 5, seconds=False)
     return body + encode_attributes(b"\x3a", dict(shown.labels))
@@ -62,7 +63,7 @@ def _histogram(shown: Shown, time_ns: int) -> bytes:
             b"\x11" + _fixed64(shown.birth_ns),
             b"\x19" + _fixed64(time_ns),
             b"\x21" + _fixed64(sum(point.cells)),
-            b"\x29" + _double(point.sum_ns / 1e9),
+            b"\x29" + _double(point.sum_ns / _SECOND_NS),
             _sized(6, _BUCKETS(*point.cells)),
             _sized(7, _BOUNDS),
             _exemplars(point, 8, seconds=True),
@@ -77,7 +78,7 @@ def _exemplars(point: Point, number: int, *, seconds: bool) -> bytes:
 
 def _exemplar(exemplar: Exemplar, *, seconds: bool) -> bytes:
     time_ns, trace_id, span_id, value = exemplar
-    said = b"\x19" + _double(value / 1e9) if seconds else b"\x31" + _sfixed64(value)
+    said = b"\x19" + _double(value / _SECOND_NS) if seconds else b"\x31" + _sfixed64(value)
     return b"\x11" + _fixed64(time_ns) + said + _sized(4, _id(span_id)) + _sized(5, _id(trace_id))
 
 

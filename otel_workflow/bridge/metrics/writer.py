@@ -290,4 +290,7 @@ def _own_labels(name: str, labels: Mapping[str, str]) -> tuple[str | None, ...]:
     """Return label values in the metric's order; a keyword is the last word of a label's name."""
     if not name.startswith(_OWN):
         raise ValueError(f"{name} is no metric of the bridge's own")
-    return tuple(labels.get(label.rpartition(".")[2]) for label in METRICS[name].labels)
+    words = [label.rpartition(".")[2] for label in METRICS[name].labels]
+    if not labels.keys() <= set(words):
+        raise ValueError(f"{name} has the labels {words}, given {sorted(labels)}")
+    return tuple(labels.get(word) for word in words)
