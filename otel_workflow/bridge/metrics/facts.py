@@ -64,8 +64,7 @@ def began_of(phase: PhaseRun) -> Began | None:
         phase.span_id,
         _is_run(facts),
         facts.workflow,
-        "" if _is_run(facts) else facts.name,
-        facts.detail,
+        *_name_and_detail(facts),
         phase.start_ns,
         _queued_ns(phase),
     )
@@ -85,8 +84,7 @@ def finished_of(phase: PhaseRun) -> Finished | None:
         phase.span_id,
         _is_run(facts),
         facts.workflow,
-        "" if _is_run(facts) else facts.name,
-        facts.detail,
+        *_name_and_detail(facts),
         outcome.value,
         phase.error_type,
         phase.start_ns,
@@ -100,6 +98,10 @@ def finished_of(phase: PhaseRun) -> Finished | None:
 
 def _is_run(facts: PhaseFacts) -> bool:
     return facts.is_run and not facts.nested
+
+
+def _name_and_detail(facts: PhaseFacts) -> tuple[str, str]:
+    return ("", "run") if _is_run(facts) else (facts.name, facts.detail)
 
 
 def _queued_ns(phase: PhaseRun) -> int | None:

@@ -1,7 +1,7 @@
 """Caps on what can become a series, so that names made of ids cannot fill a monitoring server.
 
 A phase's name gets a place of its own in its pipeline while there are places. The last of them
-are kept for names that come back: one that was met in two runs is a phase that somebody wrote
+are kept for names that come back: one that is met in run after run is a phase that somebody wrote
 down, one that never returns was made of an id. What gets no place is counted all the same, in
 the overflow series.
 """
@@ -12,11 +12,11 @@ from collections import OrderedDict
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 
+from otel_workflow.bridge.metrics.met import Met
+
 __all__ = ("Limits", "Names")
 
 _CANDIDATES = 10_000
-_PER_RUN = 200
-_RUNS = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +24,7 @@ class Limits:
     """How much may become series.
 
     ``phases`` and ``error_types`` count by pipeline; ``reserved`` of the phases are for names that
-    were met in two runs. ``declared`` names always have a place. ``series`` counts label sets
+    come back in other runs. ``declared`` names always have a place. ``series`` counts label sets
     of all metrics, of which phases may take four fifths. ``active`` bounds the runs whose age is
     known. ``label`` is the longest value in characters. ``keep_days`` is how long an end is
     remembered; one that comes later is not counted.
@@ -56,7 +56,7 @@ class Names:
         self._limits = limits
         self._pipelines: dict[str, _Pipeline] = {}
         self._candidates: OrderedDict[tuple[str, str], str] = OrderedDict()
-        self._offered: OrderedDict[str, int] = OrderedDict()
+        self._met = Met()
 
     def remember(self, pipeline: str, *, phase: str | None = None, error_type: str | None = None) -> None:
         """Take note of names that have a series already."""
@@ -106,17 +106,17 @@ class Names:
         return True
 
     def _came_back(self, pipeline: str, name: str, trace_id: str) -> bool:
-        """True if the name was met in another run before; one run cannot push out what others offered."""
+        """True if the name is surely met in a second run.
+
+        A name that was perhaps met before becomes a candidate, and is believed when another run than
+        the one that made it a candidate has it too: the third meeting in all, for most.
+        """
         key = pipeline, name
-        first = self._candidates.get(key)
-        if first is not None:
-            return first != trace_id
-        offered = self._offered.get(trace_id, 0)
-        if offered < _PER_RUN:
+        candidate_of = self._candidates.get(key)
+        if candidate_of is not None:
+            return candidate_of != trace_id
+        if self._met.again(key):
             self._candidates[key] = trace_id
             if len(self._candidates) > _CANDIDATES:
                 self._candidates.popitem(last=False)
-            self._offered[trace_id] = offered + 1
-            if len(self._offered) > _RUNS:
-                self._offered.popitem(last=False)
         return False

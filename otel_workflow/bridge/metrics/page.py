@@ -19,7 +19,7 @@ __all__ = ("Page", "render", "wants_openmetrics")
 _OPENMETRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8"
 _TEXT = "text/plain; version=0.0.4; charset=utf-8"
 _LE = (*(f'le="{bound!r}"' for bound in BOUNDS), 'le="+Inf"')
-_VALUE = str.maketrans({"\\": r"\\", '"': r"\"", "\n": r"\n"})
+_VALUE = {ord("\\"): r"\\", ord('"'): r"\"", ord("\n"): r"\n"}
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,7 @@ _fixed64 = struct.Struct("<Q").pack
 _sfixed64 = struct.Struct("<q").pack
 _double = struct.Struct("<d").pack
 _BUCKETS = struct.Struct(f"<{len(BOUNDS) + 1}Q").pack
-_BOUNDS = struct.pack(f"<{len(BOUNDS)}d", *BOUNDS)
+_BOUNDS = struct.Struct(f"<{len(BOUNDS)}d").pack
 
 
 def encode_metrics(families: Sequence[Family], instance: str, time_ns: int) -> bytes:
@@ -65,7 +65,7 @@ def _histogram(shown: Shown, time_ns: int) -> bytes:
             b"\x21" + _fixed64(sum(point.cells)),
             b"\x29" + _double(point.sum_ns / _SECOND_NS),
             _sized(6, _BUCKETS(*point.cells)),
-            _sized(7, _BOUNDS),
+            _sized(7, _BOUNDS(*BOUNDS)),
             _exemplars(point, 8, seconds=True),
             encode_attributes(b"\x4a", dict(shown.labels)),
         )
