@@ -153,6 +153,10 @@ class State:
 
     # -- reading --------------------------------------------------------------------------------
 
+    def unreadable(self, error: Exception) -> StateError:
+        """Return the error that says that the file cannot be read now (OW-142)."""
+        return _cannot_open(self.path, error)
+
     def rows(self, table: str, columns: str) -> Iterator[tuple[Any, ...]]:
         """Yield the rows of a table, which the caller names in its own words."""
         return iter(self._database.execute(f"SELECT {columns} FROM {table}"))  # noqa: S608 - no word of it is data

@@ -62,6 +62,8 @@ class MetricsWriter:
             undo.callback(self._state.close)
             try:
                 self._load()
+            except sqlite3.OperationalError as error:  # the machine's trouble: the file may be whole
+                raise self._state.unreadable(error) from None
             except (ValueError, TypeError, sqlite3.DatabaseError) as error:
                 self._state.set_aside(error)
                 self._load()

@@ -7,6 +7,7 @@ import os
 import sqlite3
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -117,6 +118,7 @@ def test_an_inferred_end_after_the_real_one_is_a_duplicate(open_writer: Open) ->
 def test_keys_are_forgotten_after_eight_days_and_what_comes_then_is_dropped_not_counted_twice(
     open_writer: Open, clock: Clock, tmp_path: Path
 ) -> None:
+    """Duplicated, reordered, late by days: idempotent, and late beyond retention dropped with a count."""
     writer = open_writer()
     writer.finished(run_finished(1))
     ahead = START_NS + 2 * DAY * 1_000_000_000  # by a clock that is two days ahead
@@ -292,6 +294,44 @@ def test_a_release_that_the_disk_did_not_take_is_tried_again(open_writer: Open) 
     assert [0, 0] == [scrape(writer)[FINISHED] for _ in range(2)]
     writer._state._database.execute("PRAGMA query_only = 0")
     assert [0, 1] == [scrape(writer)[FINISHED] for _ in range(2)]
+
+
+def test_trouble_that_is_not_the_files_own_sets_nothing_aside(tmp_path: Path) -> None:
+    MetricsWriter(tmp_path).close()
+    with sqlite3.connect(tmp_path / "metrics.sqlite") as database:
+        database.execute("ALTER TABLE active RENAME TO other")
+    database.close()
+    with pytest.raises(StateError, match=r"OW-142: .*no such table"):
+        MetricsWriter(tmp_path)
+    assert [] == list(tmp_path.glob("*.damaged-*"))
+
+
+def test_threads_that_tell_commit_and_read_at_once_lose_nothing(tmp_path: Path) -> None:
+    writer = MetricsWriter(tmp_path, now=Clock())
+    told, pages = threading.Event(), []
+
+    def tell(first: int) -> None:
+        for number in range(first, first + 500):
+            writer.finished(run_finished(number))
+            if number % 50 == 0:
+                writer.commit()
+
+    def read() -> None:
+        while not told.is_set():
+            pages.append(scrape(writer).get(FINISHED, 0))
+
+    tellers = [threading.Thread(target=tell, args=(first,)) for first in (1, 251, 751)]  # 250 runs twice
+    reader = threading.Thread(target=read)
+    for thread in (reader, *tellers):
+        thread.start()
+    for thread in tellers:
+        thread.join()
+    told.set()
+    reader.join()
+    page = settled(writer)
+    assert (1250, 1250, 250) == (page[FINISHED], page[STARTED], page[DUPLICATES])
+    assert pages == sorted(pages)
+    writer.close()
 
 
 def test_active_runs_survive_with_their_last_sign_of_life(open_writer: Open, clock: Clock) -> None:
