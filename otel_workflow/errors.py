@@ -4,6 +4,7 @@
 
     OtelWorkflowError
     ├── ConfigError (ValueError)      OW-1xx  a setting, a flag or an argument is wrong
+    ├── StateError (OSError)          OW-14x  the bridge's state cannot be read or written
     ├── JournalError (OSError)        OW-2xx  a journal cannot be read or written
     ├── DecodeError (ValueError)      OW-3xx  an event from outside does not parse
     └── DeliveryError (RuntimeError)  OW-4xx  a backend did not take what was sent
@@ -15,7 +16,7 @@ Each error names the thing, the value and the remedy, and carries a stable ``cod
 
 from __future__ import annotations
 
-__all__ = ("ConfigError", "DecodeError", "DeliveryError", "JournalError", "OtelWorkflowError")
+__all__ = ("ConfigError", "DecodeError", "DeliveryError", "JournalError", "OtelWorkflowError", "StateError")
 
 
 class OtelWorkflowError(Exception):
@@ -39,6 +40,12 @@ class ConfigError(OtelWorkflowError, ValueError):
     """A setting, flag or argument has a value that cannot be used (OW-101 and following)."""
 
     code = "OW-101"
+
+
+class StateError(OtelWorkflowError, OSError):
+    """The bridge's state file cannot be used (OW-140 to OW-149)."""
+
+    code = "OW-140"
 
 
 class JournalError(OtelWorkflowError, OSError):

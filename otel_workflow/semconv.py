@@ -15,7 +15,9 @@ from typing import Any, Literal
 from otel_workflow.events import Outcome, transition_of
 
 __all__ = (
+    "BOUNDS",
     "METRICS",
+    "OVERFLOW",
     "SCHEMA_URL",
     "SCOPE_NAME",
     "Metric",
@@ -61,6 +63,7 @@ PROGRESS_DONE = "otel_workflow.progress.done"
 PROGRESS_TOTAL = "otel_workflow.progress.total"
 PROGRESS_MESSAGE = "otel_workflow.progress.message"
 LINK_KIND = "otel_workflow.link"
+DROP_REASON = "otel_workflow.drop.reason"
 
 ERROR_TYPE_OTHER = "_OTHER"
 
@@ -139,6 +142,20 @@ class Metric:
     bounds: tuple[float, ...] = ()
 
 
+OVERFLOW = ("otel.metric.overflow", "true")
+"""The attribute of the series that takes what a cap refused (OpenTelemetry's metrics SDK specification)."""
+
+BOUNDS = (
+    *(1.0, 2.5, 5.0, 10.0, 20.0, 30.0, 45.0, 60.0, 90.0, 120.0, 180.0, 300.0),
+    *(450.0, 600.0, 900.0, 1200.0, 1800.0, 2700.0, 3600.0, 5400.0, 7200.0, 10800.0, 14400.0, 28800.0),
+)
+"""The 24 upper bounds of every duration, in seconds; none below one: what a span is for needs no bucket."""
+
+_RUN = "otel_workflow.run"
+_PHASE = "otel_workflow.phase"
+_BRIDGE = "otel_workflow.bridge"
+_OF_TASK = (PIPELINE_NAME, TASK_NAME)
+
 METRICS: Mapping[str, Metric] = {
     metric.name: metric
     for metric in (
@@ -146,26 +163,62 @@ METRICS: Mapping[str, Metric] = {
             "cicd.pipeline.run.duration",
             "s",
             "histogram",
-            "How long a run was in a state",
-            (PIPELINE_NAME, PIPELINE_RUN_STATE),
+            "How long runs were pending, and how long they executed",
+            (PIPELINE_NAME, PIPELINE_RUN_STATE, PIPELINE_RESULT),
+            BOUNDS,
         ),
         Metric(
             "cicd.pipeline.run.active",
             "{run}",
             "updowncounter",
-            "Runs that are active",
+            "Runs that have begun and not ended",
             (PIPELINE_NAME, PIPELINE_RUN_STATE),
         ),
         Metric(
             "cicd.pipeline.run.errors",
             "{error}",
             "counter",
-            "Errors met in runs",
+            "Runs that ended in failure, error or timeout, by cause",
             (PIPELINE_NAME, ERROR_TYPE),
         ),
+        Metric(f"{_RUN}.started", "{run}", "counter", "Runs that began", (PIPELINE_NAME,)),
+        Metric(f"{_RUN}.finished", "{run}", "counter", "Runs that ended, however they did", (PIPELINE_NAME,)),
+        Metric(
+            f"{_RUN}.last_end",
+            "s",
+            "gauge",
+            "When the last run with a result ended, since the epoch",
+            (PIPELINE_NAME, PIPELINE_RESULT),
+        ),
+        Metric(f"{_RUN}.oldest_active", "s", "gauge", "How long the oldest active run has run", (PIPELINE_NAME,)),
+        Metric(
+            f"{_RUN}.recovery.duration",
+            "s",
+            "histogram",
+            "From the first failed run of a pipeline to its next success",
+            (PIPELINE_NAME,),
+            BOUNDS,
+        ),
+        Metric(f"{_PHASE}.duration", "s", "histogram", "How long phases took", _OF_TASK, BOUNDS),
+        Metric(
+            f"{_PHASE}.runs",
+            "{phase}",
+            "counter",
+            "Phases that ended, by result and cause",
+            (*_OF_TASK, TASK_RESULT, ERROR_TYPE),
+        ),
+        Metric(f"{_PHASE}.retries", "{retry}", "counter", "Phases that were tried again", _OF_TASK),
+        Metric(f"{_BRIDGE}.duplicates", "{fact}", "counter", "Ends that came again and were not counted again"),
+        Metric(f"{_BRIDGE}.late_verdicts", "{verdict}", "counter", "Real ends after one that was inferred"),
+        Metric(f"{_BRIDGE}.dropped", "{fact}", "counter", "What was heard and not counted, by reason", (DROP_REASON,)),
+        Metric(f"{_BRIDGE}.refused", "{request}", "counter", "Requests that were refused, by reason", (DROP_REASON,)),
+        Metric(f"{_BRIDGE}.overflow", "{point}", "counter", "What was counted in an overflow series"),
+        Metric(f"{_BRIDGE}.series", "{series}", "gauge", "Series that the bridge keeps"),
+        Metric(f"{_BRIDGE}.backlog", "{span}", "gauge", "Spans that wait to be delivered"),
+        Metric(f"{_BRIDGE}.oldest", "s", "gauge", "How long the oldest of them has waited"),
     )
 }
-"""The metrics of the conventions; the metrics bridge adds ours beside them."""
+"""Every metric: those of the conventions under their names, and ours beside them."""
 
 _UNIT_SUFFIX = {"s": "_seconds", "By": "_bytes", "1": "_ratio"}
 
