@@ -32,8 +32,8 @@ tests.architecture.metrics_page --write`.
   (tests, recipe lines) make no series.
 - Durations are whole nanoseconds inside; buckets and sums are exact. Exemplars carry `trace_id` and `span_id`.
 
-The number of runs in a time range is the difference between its last and its first sample. `increase()` gives the
-same when the range holds the whole history of a series, and otherwise extrapolates to its edges; round it.
+The number of runs in a time range is the difference between its last and its first sample, exactly. `increase()`
+extrapolates to the edges of its range: round it.
 """
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import random
+import re
 import threading
 import time
+import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -14,7 +16,7 @@ from typing import Any
 import pytest
 
 from otel_workflow.bridge.metrics import Began, Finished, MetricsWriter
-from tests.bridge.metrics.making import SECOND, phase_finished, run_began, run_finished
+from tests.bridge.metrics.making import SECOND, phase_finished, run_began, run_finished, samples
 from tests.bridge.metrics.truth import truth_of
 from tests.servers.prometheus import start_prometheus
 from tests.servers.web import get_json, until
@@ -164,7 +166,7 @@ def test_the_differences_of_the_counters_are_the_truth(
             tell(exporter.writer, dice.sample(everything, len(everything)))
             exporter.writer.commit()
         exporter.wait_for_scrapes(4)
-        samples = stored(url)
+        kept = stored(url)
         increased = {name: value for metric in _INCREASED for name, value in increase_of(url, metric).items()}
         exemplars = get_json(
             f"{url}/api/v1/query_exemplars",
@@ -175,15 +177,15 @@ def test_the_differences_of_the_counters_are_the_truth(
     for writer in (*graves, exporter.writer):
         writer.close()
 
-    for name, values in samples.items():
+    for name, values in kept.items():
         assert values == sorted(values), f"{name} fell: {values}"
         assert 0 == values[0] or name.startswith("otel_workflow_bridge"), f"{name} was first stored at {values[0]}"
     truth = truth_of(everything)
-    differences = {name: int(values[-1] - values[0]) for name, values in samples.items() if name in truth}
+    differences = {name: int(values[-1] - values[0]) for name, values in kept.items() if name in truth}
     assert truth == differences
     others = {
         name: values[-1]
-        for name, values in samples.items()
+        for name, values in kept.items()
         if name not in truth and name.partition("{")[0].endswith(("_total", "_count")) and values[-1]
     }
     assert {
@@ -197,3 +199,40 @@ def test_the_differences_of_the_counters_are_the_truth(
     with capsys.disabled():
         print(f"\n{len(truth)} counters exact by difference, {sum(truth.values())} counts;", end=" ")
         print(f"round(increase()) differs for {len(wrong)} of {len(increased)}, by {worst:.0%} at most")
+
+
+def test_pushes_are_stored_under_the_names_of_the_page(server_binary: Callable[[str], Path], tmp_path: Path) -> None:
+    server_binary("prometheus")
+    config = tmp_path / "prometheus.yml"
+    config.write_text("global: {scrape_interval: 1h}\n")
+    writer = MetricsWriter(tmp_path / "state", instance="shard-1")
+    facts = facts_of(random.Random(7), 1)
+    tell(writer, facts)
+    writer.commit()
+    server, url = start_prometheus(config)
+    try:
+        for _ in range(2):
+            body, serial = writer.request()
+            assert 200 == post(f"{url}/api/v1/otlp/v1/metrics", body)
+            writer.pushed(serial)
+        page = samples(writer.page().body).keys()
+        selector = '{job="otel-workflow-bridge",instance="shard-1",__name__!="target_info"}'
+        found = get_json(f"{url}/api/v1/query", {"query": selector})["data"]["result"]
+    finally:
+        server.stop()
+        writer.close()
+    values = {name_of(each["metric"]): float(each["value"][1]) for each in found}
+    assert {plain(name) for name in page} == {plain(name) for name in values}
+    assert truth_of(facts) == {name: values[name] for name in truth_of(facts)}
+
+
+def plain(name: str) -> str:
+    """A sample's name with bounds as one of the two writes them: 1 and 1.0 are one bound."""
+    return re.sub(r'le="(\d+)\.0"', r'le="\1"', name)
+
+
+def post(url: str, body: bytes) -> int:
+    asked = urllib.request.Request(url, body, {"Content-Type": "application/x-protobuf"})
+    with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(asked, timeout=10) as answer:
+        status: int = answer.status
+        return status
