@@ -118,7 +118,9 @@ class _Rest:
 
 def _drop(path: Path, rest: _Rest, ledger: Ledger) -> int:
     """Delete a file; returns how many bytes of it are kept elsewhere."""
-    kept = write_pack(path.parent, rest.kept, prefix=RUNS).stat().st_size if rest.kept else 0
+    kept = 0
+    if rest.kept:  # named after the file, so that after a kill the next try replaces it
+        kept = write_pack(path.parent, rest.kept, name=f"{RUNS}{path.stem}{PACK}").stat().st_size
     if rest.count and not ledger.leaving(path.name, rest.count):
         raise OSError(f"the books of {path.parent} cannot be written")
     path.unlink(missing_ok=True)

@@ -46,15 +46,15 @@ class _Batch:
 
 
 def compact(place: Path, stop: Callable[[], bool] = lambda: False) -> bool:
-    """Pack the small segments of a directory, at most 500 files; True when there is more to do.
+    """Pack the small segments of a directory; True when ``stop``, asked between files, left some over.
 
-    ``stop`` is asked between files. Raises OSError when no pack could be written.
+    Raises OSError when no pack could be written.
     """
     files, packs, runs = _small(place)
     for candidates, load, prefix in ((files, _segments, ""), (packs, _members, ""), (runs, _members, RUNS)):
-        if len(candidates) >= FEW and _compact(candidates, load, prefix, stop):
-            return not stop()
-    return False
+        if len(candidates) >= FEW:
+            _compact(candidates, load, prefix, stop)
+    return stop()
 
 
 def _small(place: Path) -> tuple[list[Path], list[Path], list[Path]]:
@@ -75,11 +75,11 @@ def _small(place: Path) -> tuple[list[Path], list[Path], list[Path]]:
 
 def _compact(
     candidates: list[Path], load: Callable[[Path], list[tuple[str, Whole]]], prefix: str, stop: Callable[[], bool]
-) -> bool:
+) -> None:
     batches: dict[str, _Batch] = {}
     for path in candidates:
         if stop():
-            return False
+            break
         found: list[tuple[str, Whole]] = []
         with contextlib.suppress(OSError):
             found = load(path)
@@ -91,13 +91,10 @@ def _compact(
             batch.members.setdefault(whole.name, whole)
             batch.size += len(whole.content)
         if batch.is_full:
-            break
-    done = False
+            _replace(batches.pop(found[0][0]), prefix)
     for batch in batches.values():
-        if batch.is_full or len(batch.files) >= FEW:
+        if len(batch.files) >= FEW:
             _replace(batch, prefix)
-            done = True
-    return done
 
 
 def _replace(batch: _Batch, prefix: str) -> None:

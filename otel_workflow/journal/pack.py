@@ -101,12 +101,13 @@ def runs_name(name: str) -> str:
     return name if name.endswith(f".runs{SUFFIX}") else f"{name.removesuffix(SUFFIX)}.runs{SUFFIX}"
 
 
-def write_pack(directory: Path, members: Iterable[Whole], prefix: str = "") -> Path:
-    """Write segments into a new pack and return its path; raises OSError, and then leaves nothing.
+def write_pack(directory: Path, members: Iterable[Whole], prefix: str = "", *, name: str = "") -> Path:
+    """Write segments into a pack and return its path; raises OSError, and then leaves nothing.
 
-    The pack has its name only when all of it is on the disk.
+    The pack has its name only when all of it is on the disk. It is a new one, or replaces the one
+    of the ``name`` that is given.
     """
-    name = f"{prefix}{time.time_ns():x}-{os.getpid()}-{os.urandom(4).hex()}{PACK}"
+    name = name or f"{prefix}{time.time_ns():x}-{os.getpid()}-{os.urandom(4).hex()}{PACK}"
     hidden, newest = directory / f".{name}", 0
     try:
         with os.fdopen(open_beside(hidden, os.O_WRONLY | os.O_TRUNC), "wb") as file:

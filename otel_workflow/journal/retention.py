@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import stat
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -34,9 +35,12 @@ def files_in(place: Path) -> Iterator[tuple[Path, os.stat_result]]:
     """Yield the regular files of a directory, hidden ones too; none where there is no directory."""
     with contextlib.suppress(OSError), os.scandir(place) as entries:
         for entry in entries:
-            with contextlib.suppress(OSError):
-                if entry.is_file(follow_symlinks=False):
-                    yield Path(entry.path), entry.stat(follow_symlinks=False)
+            try:
+                status = entry.stat(follow_symlinks=False)
+            except OSError:
+                continue
+            if stat.S_ISREG(status.st_mode):
+                yield Path(entry.path), status
 
 
 def delete_old(directory: Path, now_ns: int, kept_ns: int = KEPT_NS) -> int:

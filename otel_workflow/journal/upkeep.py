@@ -78,7 +78,7 @@ class Upkeep:
             return False
         try:
             more = self._run(stop, tuple(strangers), time.time_ns() if now_ns is None else now_ns)
-            if not more and not stop():
+            if not more:
                 with contextlib.suppress(OSError):
                     (self.directory / "upkeep.done").touch(mode=0o600)
         finally:
@@ -93,13 +93,12 @@ class Upkeep:
         for place in places:
             with contextlib.suppress(OSError):  # what the disk refuses costs one step; the next run tries again
                 finish(place)
+            with contextlib.suppress(OSError):
+                if compact(place, stop):
+                    return True  # first of all, since it makes the rest cheap
         clear_leftovers(self.directory, now_ns)
         delete_old(self.directory, now_ns)
         set_aside(self.directory, strangers, now_ns)
         with contextlib.suppress(OSError):
             self.went.update(enforce(self.directory, self.max_bytes, ledger, stop))
-        more = False
-        for place in places:
-            with contextlib.suppress(OSError):
-                more = more or (not stop() and compact(place, stop))
-        return more
+        return stop()
