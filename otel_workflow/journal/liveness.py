@@ -62,7 +62,7 @@ def is_lost(segment: Segment, now_ns: int, ttl_ns: int) -> bool:
     For owners of whom nothing can be proven from here. One whose pid lives under our kernel is
     not lost, however long it is stopped.
     """
-    if now_ns - evidence_ns(segment) <= ttl_ns:
+    if now_ns - max(segment.last_ns, segment.modified_ns()) <= ttl_ns:
         return False
     ours = _same_kernel(segment.header, _identity(os.getpid()))
     return not ours or _pid_is_gone(segment.header)

@@ -191,8 +191,12 @@ class _Descriptor:
         except OSError:  # no descriptor is left for this: then the number itself has to go
             self.__del__()
             return
-        os.dup2(nothing, self.fd, inheritable=False)
-        os.close(nothing)
+        try:
+            os.dup2(nothing, self.fd, inheritable=False)
+        except OSError:
+            self.__del__()
+        finally:
+            os.close(nothing)
 
     def __del__(self) -> None:
         fd, self.fd = self.fd, -1
@@ -426,8 +430,13 @@ class JournalWriter:
             old = os.dup(descriptor.fd)
             try:
                 new, size, path = self._new_segment(process)
-                os.dup2(new, descriptor.fd, inheritable=False)
-                os.close(new)
+                try:
+                    os.dup2(new, descriptor.fd, inheritable=False)
+                except OSError:
+                    os.unlink(path)  # or readers would look there for signs of our life
+                    raise
+                finally:
+                    os.close(new)
                 process.size, process.path = size, path
                 self._finish(process, old, "sealed")
             finally:

@@ -151,10 +151,10 @@ def test_a_kill_between_any_two_steps_leaves_exact_books(tmp_path: Path, monkeyp
         for number in range(1, 4):
             dead_segment(place, number, [event(number, run=True), event(number + 10), event(number + 20)])
         killed = steps_of(monkeypatch, at, lambda place=place: Upkeep(place, 1_600).run())
-        distinct = {payload for payload in events_of(place)}
+        distinct = set(events_of(place))
         assert 9 == dropped(place) + len(distinct), at
         Upkeep(place, 1_600).run()
-        distinct = {payload for payload in events_of(place)}
+        distinct = set(events_of(place))
         assert 9 == dropped(place) + len(distinct), at
     assert at > 15
 
