@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import sys
 
-NAMES = ("phase", "startup", "exit", "encode", "bus", "truth", "burst", "masking", "metrics")
+NAMES = ("phase", "startup", "exit", "encode", "bus", "truth", "burst", "masking", "metrics", "idle")
 
 
 def main(names: list[str]) -> int:

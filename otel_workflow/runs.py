@@ -22,6 +22,7 @@ _OUTCOMES = {
     "cancelled": Outcome.CANCELLATION,
     "interrupted": Outcome.ERROR,
 }
+_DEATHS = {"killed": "its process was killed", "lost": "nothing was heard of its process any more"}
 
 
 @dataclass(slots=True)
@@ -145,7 +146,7 @@ class PhaseRun:
     def reason(self) -> str:
         """Why it ended as it did, in its own words; empty when an inner phase gave the verdict."""
         if self.end is None:
-            return "its process was killed" if self.interrupted else ""
+            return _DEATHS.get(self.lost_type, _DEATHS["killed"]) if self.interrupted else ""
         if self.end.facts is not None:
             return "" if self.end.facts.handed else self.end.facts.reason
         return _text(self.end, "error") or ""

@@ -1,8 +1,8 @@
 """Ships one journal directory: lock, cursor, pump and shipper put together.
 
 Whoever holds the lock sends everything in the directory that belongs to its destination, its own
-segments and those of the dead alike. A segment that holds nothing more to send is moved to
-``retired/``, where reports still find it.
+segments and those of the dead alike. A segment that holds nothing more to send, and that no other
+registered consumer waits for, is moved to ``retired/``, where reports still find it.
 """
 
 from __future__ import annotations
@@ -16,26 +16,49 @@ from pathlib import Path
 from otel_workflow.bridge.pump import Pump
 from otel_workflow.bridge.shipper import Client, Shipper
 from otel_workflow.bridge.sources import SegmentSource, sources_of
-from otel_workflow.journal import Cursor, DirectoryLock, JournalReader
+from otel_workflow.journal import Cursor, DirectoryLock, JournalReader, Segment
+from otel_workflow.journal.consumers import Consumers
+from otel_workflow.journal.upkeep import MAX_BYTES, Upkeep
 
 __all__ = ("DirectoryShipper", "count_waiting")
 
 RETIRED = "retired"
+_UPKEEP_SECONDS = 0.25
 
 
 class DirectoryShipper:
-    """Sends a directory's spans to one destination, while it holds the directory's lock."""
+    """Sends a directory's spans to one destination, while it holds the directory's lock.
 
-    def __init__(self, directory: str | os.PathLike[str], client: Client, destination: str) -> None:
+    Keeps the directory below ``max_bytes`` meanwhile. ``run_ttl`` (seconds) is how long a run whose
+    owner cannot be proven dead may show no life.
+    """
+
+    def __init__(
+        self,
+        directory: str | os.PathLike[str],
+        client: Client,
+        destination: str,
+        *,
+        max_bytes: int = MAX_BYTES,
+        run_ttl: float = 86_400.0,
+    ) -> None:
         self.directory = Path(directory)
         self.lock = DirectoryLock(directory, "traces")
         self.cursor = Cursor(directory, "traces")
+        self.consumers = Consumers(directory, "traces")
+        self.upkeep = Upkeep(directory, max_bytes)
         self.reader = JournalReader(directory)
         self.destination = destination
         self.pump = Pump()
         self.shipper = Shipper(self.pump, client, self._save)
+        self._run_ttl_ns = round(run_ttl * 1e9)
         self._known: dict[str, SegmentSource] = {}
-        self._loaded = False
+        self._listed: list[Segment] | None = None
+        self._mine: list[SegmentSource] = []
+        self._followed: list[SegmentSource] = []
+        self._over: set[str] = set()
+        self._judged: tuple[object, ...] = ()
+        self._loaded = self._closing = False
         self._saved: dict[str, dict[str, int]] = {}
         self._turn = threading.Lock()
 
@@ -44,6 +67,7 @@ class DirectoryShipper:
         with self._turn:  # two threads of ours would take each other for another process
             if not self.lock.acquire():
                 return False
+            self.upkeep.lock.acquire()  # so that no recording process drops what we are about to send
             if not self._loaded:
                 self._loaded = True
                 saved = self.cursor.load()
@@ -53,11 +77,25 @@ class DirectoryShipper:
             return True
 
     def closing(self) -> None:
-        """The process ends: its own segment's last record has said so already."""
+        """The process ends: its own segment's last record has said so already, and upkeep can wait."""
+        self._closing = True
 
     def sources(self) -> list[SegmentSource]:
-        """Return the segments of this destination."""
-        return sources_of(self.reader, self._known, self.destination)
+        """Return the segments of this destination in which something new may be found."""
+        if self.reader.segments() is not self._listed:
+            self._listed = self.reader.segments()
+            self._mine = sources_of(self.reader, self._known, self.destination, self._run_ttl_ns)
+            self._followed = self._mine
+            self._forget_what_is_gone()
+        growing = {source.owner for source in self._followed if not source.segment.is_final}
+        self._followed = [source for source in self._followed if source.owner in growing]
+        return self._followed
+
+    def _forget_what_is_gone(self) -> None:
+        here = {source.name for source in self._mine}
+        for source in [source for name, source in self._known.items() if name not in here]:
+            if self.pump.is_done_with(source):
+                self._forget(source)
 
     def look(self, *, force: bool = False) -> int:
         """Read without sending; returns how many spans wait."""
@@ -69,25 +107,70 @@ class DirectoryShipper:
         done = self.shipper.drain(self.sources(), time.monotonic() + timeout, force=force)
         if done:
             self.retire()
+        self.keep_up()
         return done
 
     def retire(self) -> None:
-        """Move segments that are finished and delivered out of the way."""
-        for source in self.sources():
-            segment = source.segment
-            if segment.ended != "sealed" and source.is_alive():
+        """Move segments out of the way that are finished, delivered, and needed by nobody else.
+
+        A pack goes when all that is in it may go. What was held back is judged again only when
+        something has moved.
+        """
+        self.sources()
+        self.consumers.look()
+        state = (self._listed, self.pump.queued, self.shipper.books.progress, self.consumers.version)
+        moved, self._judged = state != self._judged, state
+        done: dict[Path, list[SegmentSource]] = {}
+        held: set[Path] = set()
+        for source in self._mine:
+            if not moved and source.name in self._over:
                 continue
-            self.pump.read([source])  # what it wrote between our last look and its end
-            if not self.pump.is_done_with(source):
-                continue
-            with contextlib.suppress(OSError):
-                place = self.directory / RETIRED
-                place.mkdir(mode=0o700, exist_ok=True)
-                segment.path.rename(place / segment.path.name)
-                self.reader.forget(segment)
-                self._known.pop(source.name, None)
-                self.pump.forget(source)
+            file = source.segment.file
+            if self._is_over(source) and self._may_go(source):
+                done.setdefault(file, []).append(source)
+            else:
+                held.add(file)
+        for file in done.keys() - held:
+            self._move_away(file, done[file])
         self._save()
+
+    def _is_over(self, source: SegmentSource) -> bool:
+        """True when its owner has left it; then also what it wrote at the end was read."""
+        if source.name in self._over:
+            return True
+        if source.segment.ended != "sealed" and source.is_alive():
+            return False
+        if not source.segment.is_final:
+            self.pump.read([source])
+        self._over.add(source.name)
+        return True
+
+    def _may_go(self, source: SegmentSource) -> bool:
+        return self.pump.is_done_with(source) and self.consumers.have_passed(source.name, source.segment.position)
+
+    def _move_away(self, file: Path, sources: list[SegmentSource]) -> None:
+        """Move a segment or a pack to ``retired/``; one pack may hold segments of one destination only."""
+        with contextlib.suppress(OSError):
+            place = self.directory / RETIRED
+            place.mkdir(mode=0o700, exist_ok=True)
+            file.rename(place / file.name)
+            for source in sources:
+                self.reader.forget(source.segment)
+                self._forget(source)
+
+    def _forget(self, source: SegmentSource) -> None:
+        self._known.pop(source.name, None)
+        self._over.discard(source.name)
+        self.pump.forget(source)
+
+    def keep_up(self) -> None:
+        """Do a piece of the directory's upkeep, once a minute whoever comes."""
+        if self._closing or not self.lock.held or not self.upkeep.is_due():
+            return
+        end = time.monotonic() + _UPKEEP_SECONDS
+        self.upkeep.run(lambda: self._closing or time.monotonic() > end, strangers=tuple(self.reader.quarantined))
+        while self.upkeep.went:  # what was dropped and counted must not be sent from memory all the same
+            self.pump.leave_out(*self.upkeep.went.popitem())
 
     def _save(self) -> None:
         data = {"acknowledged": dict(self.pump.acknowledged), "sent": dict(self.pump.sent_keys)}
@@ -98,6 +181,7 @@ class DirectoryShipper:
         """Save, close the connection, and let another process go on."""
         self._save()
         self.shipper.client.close()
+        self.upkeep.lock.release()
         self.lock.release()
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -43,6 +43,7 @@ class Source(Protocol):
     name: str
     owner: str
     header: dict[str, Any]
+    death: str
 
     def read(self) -> Iterable[Record]:
         """Yield the records that came since the last call."""
@@ -208,7 +209,7 @@ class Pump:
             if source is not None and not source.is_alive():
                 self._drain(source)
                 if not source.is_alive():  # or the drain has shown that it went on in a new segment
-                    self.store.owner_gone(owner, self._evidence_ns(source))
+                    self.store.owner_gone(owner, self._evidence_ns(source), source.death)
         phases = dict(self.store.phases)
         for phase in phases.values():
             if not phase.interrupted:
@@ -290,6 +291,13 @@ class Pump:
                 self.sent_keys[waiting.key] = self.now()
         for name, progress in self._sources.items():
             self.acknowledged[name] = progress.read if progress.pending == 0 else progress.acknowledged
+
+    def leave_out(self, source: str, kept: Collection[int]) -> None:
+        """Take spans off that wait, but whose records (by their ends) were dropped from the journal."""
+        stays = [w for w in self.waiting if w.source != source or w.end in kept]
+        if source in self._sources:
+            self._sources[source].pending -= len(self.waiting) - len(stays)
+        self.waiting = deque(stays)
 
     def is_done_with(self, source: Source) -> bool:
         """True when a source was read and nothing that its owner recorded waits or is open."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,15 +14,21 @@ from otel_workflow.journal import (
     evidence_ns,
     is_alive,
 )
+from otel_workflow.journal.liveness import LOST_NS, is_lost
 
 __all__ = ("MemorySource", "SegmentSource", "sources_of")
 
 
 class SegmentSource:
-    """A segment, read as its file grows."""
+    """A segment, read as its file grows; ``death`` is how its owner died, in the words of ``error.type``.
 
-    def __init__(self, segment: Segment) -> None:
+    ``run_ttl_ns`` is how long an owner of whom nothing can be proven may show no life.
+    """
+
+    def __init__(self, segment: Segment, run_ttl_ns: int = LOST_NS) -> None:
         self.segment = segment
+        self.death = "killed"
+        self._run_ttl_ns = run_ttl_ns
         self.name = segment.path.name
         self.owner = segment.owner
         self.header: dict[str, Any] = segment.header
@@ -35,7 +42,12 @@ class SegmentSource:
 
         A sealed segment proves nothing, though nobody holds its lock: its owner wrote on in another.
         """
-        return self.segment.ended == "sealed" or is_alive(self.segment)
+        if self.segment.ended != "sealed" and not is_alive(self.segment):
+            return False
+        if is_lost(self.segment, time.time_ns(), self._run_ttl_ns):
+            self.death = "lost"
+            return False
+        return True
 
     def evidence_ns(self) -> int:
         """Return when the segment's process last showed life."""
@@ -54,6 +66,7 @@ class MemorySource:
         self.name = self.owner = str(journal.header["owner"])
         self.header: dict[str, Any] = journal.header
         self.closed = False
+        self.death = "killed"
         self._position = 0
         self._last = 0
 
@@ -77,7 +90,10 @@ class MemorySource:
 
 
 def sources_of(
-    reader: JournalReader, known: dict[str, SegmentSource], destination: str | None = None
+    reader: JournalReader,
+    known: dict[str, SegmentSource],
+    destination: str | None = None,
+    run_ttl_ns: int = LOST_NS,
 ) -> list[SegmentSource]:
     """Return the directory's segments as sources, each one the same object at every call.
 
@@ -90,6 +106,7 @@ def sources_of(
             continue
         source = known.get(segment.path.name)
         if source is None:
-            source = known[segment.path.name] = SegmentSource(segment)
+            source = known[segment.path.name] = SegmentSource(segment, run_ttl_ns)
+        source.segment = segment  # it may be in a pack by now
         found.append(source)
     return found

@@ -11,12 +11,15 @@ import os
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from otel_workflow.bridge.otlp import wire_fields
 from otel_workflow.bridge.pump import Pump, Waiting
 from otel_workflow.bridge.sources import SegmentSource
 from otel_workflow.events import TRANSITIONS
 from otel_workflow.journal import END, EVENT, Cursor, JournalReader, Record, Segment
+from otel_workflow.journal.ledger import Ledger
+from otel_workflow.journal.retention import QUARANTINE, files_in
 
 __all__ = ("Backlog", "ReadSegment", "look_at")
 
@@ -74,13 +77,14 @@ class Backlog:
     open_phases: int = 0
     open_runs: set[str] = field(default_factory=set)
     kept_back: set[str] = field(default_factory=set)
+    evicted: dict[str, int] = field(default_factory=dict)
     complete: bool = True
 
     @property
     def dropped(self) -> dict[str, int]:
-        """Dropped records by reason; a process's last word counts, since its counts only grow."""
+        """Dropped records by reason: by their writers, each one's last word, since its counts only grow; by upkeep."""
         last = {source.owner: source.dropped for source in self.sources if source.dropped}
-        total: dict[str, int] = {}
+        total = dict(self.evicted)
         for counts in last.values():
             for reason, count in counts.items():
                 total[reason] = total.get(reason, 0) + count
@@ -99,7 +103,8 @@ def look_at(directory: str | os.PathLike[str], destination: str | None = None, b
     pump.sent_keys.update(saved.get("sent", {}))
     end = time.monotonic() + budget
     found.sources = [ReadSegment(segment, end) for segment in reader.segments()]
-    found.quarantined = reader.quarantined
+    found.quarantined = {**dict.fromkeys(_set_aside(reader.directory), "set aside"), **reader.quarantined}
+    found.evicted = Ledger(directory).dropped
     ours = [s for s in found.sources if destination in (None, s.header.get("destination") or destination)]
     pump.read(ours, force=True)  # all at once: a sealed segment alone would look like a dead process's
     found.complete = not any(source.cut for source in ours)
@@ -112,6 +117,10 @@ def look_at(directory: str | os.PathLike[str], destination: str | None = None, b
         source.name for source in found.sources if source.began & interrupted or not pump.is_done_with(source)
     }
     return found
+
+
+def _set_aside(directory: Path) -> list[str]:
+    return sorted(path.name for path, _ in files_in(directory / QUARANTINE))
 
 
 def _is_phase(waiting: Waiting) -> bool:

@@ -13,6 +13,8 @@ from otel_workflow.cli.output import complain, show, show_json
 from otel_workflow.cli.place import journal_directory, reason_for
 from otel_workflow.errors import JournalError
 from otel_workflow.journal import Cursor
+from otel_workflow.journal.bound import size_of
+from otel_workflow.journal.pack import PACK, count_members
 from otel_workflow.journal.reader import RETIRED
 from otel_workflow.journal.writer import SUFFIX
 from otel_workflow.report.text import moment
@@ -52,7 +54,7 @@ def _books(directory: Path, given: Path | None) -> dict[str, Any]:
         "segments": len(found.sources),
         "owners_alive": sum(source.is_alive() for source in _newest(found.sources)),
         "retired": _count_retired(directory),
-        "bytes": _size_of(directory),
+        "bytes": size_of(directory),
         "damaged_bytes": sum(source.segment.damaged for source in found.sources),
         "quarantined": found.quarantined,
         "open_runs": len(found.open_runs),
@@ -80,17 +82,15 @@ def _files(directory: Path) -> list[Path]:
 
 
 def _count_retired(directory: Path) -> int:
-    return sum(path.parent.name == RETIRED and path.suffix == SUFFIX for path in _files(directory))
+    files = [path for path in _files(directory) if path.parent.name == RETIRED]
+    return sum(_count_of(path) for path in files if path.suffix in (SUFFIX, PACK))
 
 
-def _size_of(directory: Path) -> int:
-    total = 0
-    for path in _files(directory):
-        try:
-            total += path.stat().st_size
-        except OSError:
-            continue
-    return total
+def _count_of(path: Path) -> int:
+    try:
+        return count_members(path) if path.suffix == PACK else 1
+    except OSError:
+        return 0
 
 
 def _last_success(directory: Path) -> float | None:

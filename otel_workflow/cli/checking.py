@@ -10,6 +10,7 @@ from typing import Any
 
 from otel_workflow.errors import DecodeError
 from otel_workflow.journal import END, EVENT, SPAN, JournalReader, Record, Segment, is_alive
+from otel_workflow.journal.pack import Member
 from otel_workflow.journal.record import decode_event, decode_span
 from otel_workflow.report.text import moment
 from otel_workflow.report.wording import printable
@@ -63,7 +64,7 @@ def _check(segment: Segment) -> CheckedFile:
     for record in segment.read():  # what came before the owner was seen to be gone
         records += 1
         unparsed += not _parses(record)
-    size = _size_of(segment.path)
+    size = segment.length if isinstance(segment, Member) else _size_of(segment.path)
     return CheckedFile(
         name=printable(segment.path.name),
         size=size,

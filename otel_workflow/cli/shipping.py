@@ -18,6 +18,7 @@ from otel_workflow.bridge.answer import Answer
 from otel_workflow.bridge.directory import DirectoryShipper, count_waiting
 from otel_workflow.bridge.http import OtlpHttpClient
 from otel_workflow.bridge.shipper import Client
+from otel_workflow.journal.upkeep import MAX_BYTES
 
 __all__ = ("PATIENCE", "Shipped", "ship_once")
 
@@ -68,10 +69,13 @@ def ship_once(
     deadline: float,
     patient: bool,
     tell: Callable[[str], None] = lambda _: None,
+    max_bytes: int = MAX_BYTES,
+    run_ttl: float = 86_400.0,
 ) -> Shipped:
     """Deliver everything that is final, and interrupted phases too; at most ``deadline`` seconds."""
     end = time.monotonic() + deadline
-    line = DirectoryShipper(directory, _Impatient(client, deadline if patient else PATIENCE), key)
+    hasty = _Impatient(client, deadline if patient else PATIENCE)
+    line = DirectoryShipper(directory, hasty, key, max_bytes=max_bytes, run_ttl=run_ttl)
     if not _take_turn(line, end, tell):
         waiting = count_waiting(directory, key)
         return Shipped(waiting=waiting, stopped="locked" if waiting else "done", elsewhere=_elsewhere(directory, key))

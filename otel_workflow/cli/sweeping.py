@@ -30,11 +30,24 @@ def seconds_of(text: str) -> float:
 
 @dataclass(slots=True)
 class Sweep:
-    """What may go, and how many files stay: because they were not delivered, or are being shipped."""
+    """What may go, and how many files stay: because they were not delivered, or are being shipped.
+
+    ``held`` are files that hold something to keep, packs above all.
+    """
 
     files: list[Path] = field(default_factory=list)
     unshipped: int = 0
     busy: int = 0
+    held: set[Path] = field(default_factory=set)
+
+    def hold(self, segment: Segment) -> None:
+        """Keep a segment that was not delivered, and with it the pack it is in."""
+        self.unshipped += 1
+        self.held.add(segment.file)
+
+    def settle(self) -> None:
+        """Name each file once, and none that holds something to keep."""
+        self.files = [file for file in dict.fromkeys(self.files) if file not in self.held]
 
     def delete(self) -> tuple[int, int]:
         """Delete the files; returns how many went and their bytes."""
@@ -60,16 +73,19 @@ def sweep(directory: Path, *, older_than: float = 0.0, everything: bool = False)
     mine = directory.is_dir() and lock.acquire()
     try:
         before = time.time_ns() - round(older_than * 1e9)
-        segments = [s for s in JournalReader(directory, retired=True).segments() if s.modified_ns() <= before]
+        present = JournalReader(directory, retired=True).segments()
+        segments = [s for s in present if s.modified_ns() <= before]
+        found.held.update(s.file for s in present if s.modified_ns() > before)
         kept_back = set() if everything else look_at(directory).kept_back
         newest = {segment.owner: segment for segment in JournalReader(directory, retired=True).segments()}
         for segment in segments:
-            if segment.path.parent.name == RETIRED:
-                found.files.append(segment.path)
+            if segment.file.parent.name == RETIRED:
+                found.files.append(segment.file)
             elif not mine:
                 found.busy += 1
             elif _has_ended(newest[segment.owner]):
                 _judge(found, segment, kept_back)
+        found.settle()
         yield found
     finally:
         lock.release()
@@ -83,6 +99,6 @@ def _has_ended(segment: Segment) -> bool:
 
 def _judge(found: Sweep, segment: Segment, kept_back: set[str]) -> None:
     if segment.path.name in kept_back:
-        found.unshipped += 1
+        found.hold(segment)
     else:
-        found.files.append(segment.path)
+        found.files.append(segment.file)

@@ -19,7 +19,7 @@ from weakref import WeakSet
 from otel_workflow.journal.probe import open_regular
 from otel_workflow.journal.writer import give_to_owner_of
 
-__all__ = ("Cursor", "DirectoryLock")
+__all__ = ("Cursor", "DirectoryLock", "open_beside")
 
 _LARGEST = 64 * 1024 * 1024
 
@@ -44,7 +44,7 @@ class Cursor:
         # By thread too: two that save at once must not write into one file.
         hidden = self.path.with_name(f".{self.path.name}.{os.getpid()}-{threading.get_ident():x}")
         try:
-            with os.fdopen(_open_beside(hidden, os.O_WRONLY | os.O_TRUNC), "w", encoding="ascii") as file:
+            with os.fdopen(open_beside(hidden, os.O_WRONLY | os.O_TRUNC), "w", encoding="ascii") as file:
                 json.dump(data, file, separators=(",", ":"))
                 file.flush()
                 os.fdatasync(file.fileno())  # or a power cut may leave the new name on an empty file
@@ -56,7 +56,7 @@ class Cursor:
         return True
 
 
-def _open_beside(path: Path, flags: int) -> int:
+def open_beside(path: Path, flags: int) -> int:
     """Open or create a private file of a journal directory; one that root makes is its owner's."""
     no_follow = getattr(os, "O_NOFOLLOW", 0)
     descriptor = os.open(path, flags | os.O_CREAT | os.O_CLOEXEC | no_follow, 0o600)
@@ -92,7 +92,7 @@ class DirectoryLock:
             return True
         self.release()  # what a parent held
         try:
-            descriptor = _open_beside(self.path, os.O_RDWR)
+            descriptor = open_beside(self.path, os.O_RDWR)
         except OSError:
             return False
         try:

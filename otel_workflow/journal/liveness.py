@@ -28,7 +28,7 @@ from otel_workflow.journal.probe import lock_is_free
 from otel_workflow.journal.segment import Segment, header_of, owner_and_number
 from otel_workflow.journal.writer import RETIRED, process_identity, segment_name
 
-__all__ = ("LOST_NS", "SILENCE_NS", "evidence_ns", "is_alive")
+__all__ = ("LOST_NS", "SILENCE_NS", "evidence_ns", "is_alive", "is_lost", "is_over")
 
 SILENCE_NS = 30_000_000_000
 """How long (ns) a file of another machine may be silent: three heartbeats of ten seconds."""
@@ -42,7 +42,7 @@ def is_alive(segment: Segment) -> bool:
     A segment that its owner has left for a newer one proves nothing: the newer one is to be
     asked, and read, before anybody calls the owner dead.
     """
-    if segment.ended == "closed":
+    if segment.ended == "closed" or segment.file != segment.path:  # nobody packs what is alive
         return False
     here = _identity(os.getpid())
     ours = _same_kernel(segment.header, here)
@@ -54,6 +54,34 @@ def is_alive(segment: Segment) -> bool:
     if ours and _pid_is_gone(segment.header):
         return False
     return _unframed_lives(segment, ours=ours) if "unframed" in segment.header else _may_live(segment, here, ours=ours)
+
+
+def is_lost(segment: Segment, now_ns: int, ttl_ns: int) -> bool:
+    """True when a segment's owner, dead or not, has shown no life for so long that its run is lost.
+
+    For owners of whom nothing can be proven from here. One whose pid lives under our kernel is
+    not lost, however long it is stopped.
+    """
+    if now_ns - max(segment.last_ns, segment.modified_ns()) <= ttl_ns:
+        return False
+    ours = _same_kernel(segment.header, _identity(os.getpid()))
+    return not ours or _pid_is_gone(segment.header)
+
+
+def is_over(segment: Segment) -> bool:
+    """True if nobody can write to the segment any more; stricter than death, since its file may then go.
+
+    Its lock is free, and it was closed, sealed, or its owner died under the kernel we ask, or has
+    been silent for a day.
+    """
+    if segment.file != segment.path:
+        return True
+    if lock_is_free(segment.path) is not True or "unframed" in segment.header:
+        return False
+    here = _identity(os.getpid())
+    if segment.header.get("boot") == here["boot"] or segment.header.get("host") == here["host"]:
+        return True
+    return abs(time.time_ns() - segment.modified_ns()) > LOST_NS
 
 
 def _unframed_lives(segment: Segment, *, ours: bool) -> bool:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from otel_workflow.errors import JournalError
+from otel_workflow.journal.pack import PACK, Member, members_of
 from otel_workflow.journal.segment import Record, Segment, owner_and_number, read_header
 from otel_workflow.journal.spring import SPRING, Spring
 from otel_workflow.journal.writer import RETIRED, SUFFIX
@@ -18,60 +19,119 @@ __all__ = ("RETIRED", "JournalReader", "Record", "Segment")
 class JournalReader:
     """Finds the segments of a directory and remembers how far each one was read.
 
-    ``quarantined`` names the files that are no segments of a version this code knows, and why;
-    they are left alone, and looked at again when they change.
+    A segment keeps its name, and is followed by it, when it is put into a pack. ``quarantined``
+    names the files that are no segments of a version this code knows, and why; they are left
+    alone, and looked at again when they change.
     """
 
     def __init__(self, directory: str | os.PathLike[str], *, retired: bool = False) -> None:
         self.directory = Path(directory)
         self.quarantined: dict[str, str] = {}
-        self._segments: dict[Path, Segment] = {}
+        self._segments: dict[str, Segment] = {}
+        self._packs: dict[Path, list[Member]] = {}
         self._strangers: dict[Path, tuple[int, int, int]] = {}
-        self._retired = retired
+        self._places = [self.directory, *([self.directory / RETIRED] if retired else [])]
+        self._sorted: list[Segment] | None = None
+        self._listed: dict[str, Path] | None = None
+        self._headless: list[Segment] = []
 
     def segments(self) -> list[Segment]:
         """Return all segments, oldest first; new files are found at each call.
 
-        Raises JournalError (OW-202) when the directory cannot be read.
+        The same list as before where nothing has come or gone. Raises JournalError (OW-202) when
+        the directory cannot be read.
         """
-        present = self._files(self.directory)
-        if self._retired:  # after the directory itself: what moves meanwhile is then seen twice, not never
-            present += self._files(self.directory / RETIRED)
-        for path in present:
-            if path not in self._segments:
+        listed = self._files()
+        if self._sorted is None or self._strangers or listed != self._listed:
+            vanishing: set[str] = set()
+            if self._listed is None or not listed.keys() >= self._listed.keys():
+                again = self._files()  # has the pack into which a file vanished while we looked
+                vanishing, listed = listed.keys() - again.keys(), {**listed, **again}
+            self._listed = dict(listed)
+            self._take(listed, vanishing)
+        self._head_by_relatives()
+        if self._sorted is None:
+            self._sorted = sorted(self._segments.values(), key=_age)
+        return self._sorted
+
+    def _take(self, files: dict[str, Path], vanishing: set[str]) -> None:
+        """Follow what is new, let go of what is gone, and go on in a pack where a file was put into one."""
+        packed = self._packed(files)
+        for name in vanishing & packed.keys():
+            del files[name]
+        for name in [name for name in self._segments if name not in files and name not in packed]:
+            self._segments.pop(name)
+            self._sorted = None
+        for name, path in files.items():
+            known = self._segments.get(name)
+            if known is None or known.path != path:
                 self._look_at(path)
-        self._head_springs()
-        here = set(present)
-        self._segments = {path: segment for path, segment in self._segments.items() if path in here}
+        for name, member in packed.items():
+            known = self._segments.get(name)
+            if name not in files and known is not member:
+                self._follow_into(member, known)
+        here = {*files.values(), *(path for path in self._strangers if path.suffix == PACK and path.exists())}
         self._strangers = {path: seen for path, seen in self._strangers.items() if path in here}
         strangers = {path.name for path in self._strangers}
         for name in [name for name in self.quarantined if name not in strangers]:
             del self.quarantined[name]
-        return sorted(self._segments.values(), key=_age)
 
-    def _files(self, place: Path) -> list[Path]:
+    def _files(self) -> dict[str, Path]:
+        """Return what may be segments or packs, by name; what lies in two places is in its older one."""
+        found: dict[str, Path] = {}
+        for place in self._places:  # retired ones last: what moves meanwhile is then seen twice, not never
+            try:
+                with os.scandir(place) as entries:
+                    for entry in entries:
+                        if entry.name.endswith((SUFFIX, SPRING, PACK)) and not entry.name.startswith("."):
+                            found.setdefault(entry.name, Path(entry.path))
+            except FileNotFoundError:
+                continue
+            except OSError as error:
+                raise JournalError(
+                    f"the journal {place} cannot be read: {error.strerror}",
+                    code="OW-202",
+                    hint="check its owner and mode, or name another with --journal",
+                ) from error
+        return found
+
+    def _packed(self, files: dict[str, Path]) -> dict[str, Member]:
+        """Return the members of all packs by name, and take the packs out of ``files``."""
+        paths = {files.pop(name) for name in [name for name in files if name.endswith(PACK)]}
+        for path in self._packs.keys() - paths:
+            del self._packs[path]
+        for path in paths - self._packs.keys():
+            self._look_into(path)
+        return {member.path.name: member for path in sorted(self._packs) for member in self._packs[path]}
+
+    def _look_into(self, path: Path) -> None:
         try:
-            with os.scandir(place) as entries:
-                return [
-                    Path(entry.path)
-                    for entry in entries
-                    if entry.name.endswith((SUFFIX, SPRING)) and not entry.name.startswith(".")
-                ]
-        except FileNotFoundError:
-            return []
-        except OSError as error:
-            raise JournalError(
-                f"the journal {place} cannot be read: {error.strerror}",
-                code="OW-202",
-                hint="check its owner and mode, or name another with --journal",
-            ) from error
+            state = _state(path.lstat())
+            if self._strangers.get(path) == state:
+                return
+            members = members_of(path)
+        except OSError:
+            return
+        if members:
+            self._packs[path] = members
+            self._strangers.pop(path, None)
+            self._sorted = None
+        else:
+            self.quarantined[path.name], self._strangers[path] = "no segment in it", state
+
+    def _follow_into(self, member: Member, known: Segment | None) -> None:
+        """Go on in a pack where reading of the file stopped."""
+        if known is not None:
+            member.go_on_from(known)
+        self._segments[member.path.name] = member
+        self._sorted = None
 
     def _look_at(self, path: Path) -> None:
         try:
             status = path.lstat()
         except OSError:
             return
-        state = status.st_size, status.st_mtime_ns, status.st_ctime_ns
+        state = _state(status)
         if self._strangers.get(path) == state:
             return
         header, end = ({}, 0) if path.suffix == SPRING else read_header(path)
@@ -82,13 +142,20 @@ class JournalReader:
             return
         self._strangers.pop(path, None)
         kind = Spring if path.suffix == SPRING else Segment
-        self._segments[path] = kind(path, header or self._relative(path), int(end))
+        known = self._segments.get(path.name)
+        if known is not None and not isinstance(known, Member):
+            known.path = path  # it was retired meanwhile
+            return
+        self._segments[path.name] = kind(path, header or self._relative(path), int(end))
+        self._sorted = None
 
-    def _head_springs(self) -> None:
-        """Give lines without frames the header of the process that they belong to, when it is found."""
-        for segment in self._segments.values():
-            if isinstance(segment, Spring) and "owner" not in segment.header:
-                segment.header.update(self._relative(segment.path))
+    def _head_by_relatives(self) -> None:
+        """Give lines without frames, and members without one, the header of their process, when it is found."""
+        if self._sorted is not None and not self._headless:
+            return
+        self._headless = [s for s in self._segments.values() if "owner" not in s.header]
+        for segment in self._headless:
+            segment.header.update(self._relative(segment.path))
 
     def _relative(self, path: Path) -> dict[str, Any]:
         """Return the header of another segment of the same process, for one whose own is damaged."""
@@ -97,7 +164,12 @@ class JournalReader:
 
     def forget(self, segment: Segment) -> None:
         """Stop following a segment that was moved or deleted."""
-        self._segments.pop(segment.path, None)
+        self._segments.pop(segment.path.name, None)
+        self._sorted = None
+
+
+def _state(status: os.stat_result) -> tuple[int, int, int]:
+    return status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
 
 def _age(segment: Segment) -> tuple[str, bool, str]:

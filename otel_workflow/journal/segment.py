@@ -10,9 +10,8 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from io import FileIO
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 from otel_workflow.journal.probe import lock_is_free, open_regular
 from otel_workflow.journal.writer import (
@@ -65,6 +64,16 @@ class Segment:
         return str(self.header.get("owner") or owner_and_number(self.path)[0])
 
     @property
+    def file(self) -> Path:
+        """The file that holds it: its own, or the pack it was put into."""
+        return self.path
+
+    @property
+    def is_final(self) -> bool:
+        """True when nothing can come any more and everything was read."""
+        return False
+
+    @property
     def ended(self) -> str:
         """The reason in its last record (``closed``, ``sealed``), or empty while there is none.
 
@@ -88,7 +97,7 @@ class Segment:
         except OSError:
             return
 
-    def _records(self, file: FileIO) -> Iterator[Record]:
+    def _records(self, file: BinaryIO) -> Iterator[Record]:
         base, at, data, wanted, done = self.position, 0, b"", _CHUNK, False
         file.seek(base)
         while True:

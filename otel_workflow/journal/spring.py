@@ -12,8 +12,7 @@ import json
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
-from io import FileIO
-from typing import Any
+from typing import Any, BinaryIO
 
 from otel_workflow.events import TRANSITIONS, split_type
 from otel_workflow.journal.record import IS_RUN, NO_TRANSITION, SAMPLED, encode_event
@@ -37,7 +36,7 @@ class Spring(Segment):
     def __post_init__(self) -> None:
         self.header["unframed"] = True
 
-    def _records(self, file: FileIO) -> Iterator[Record]:
+    def _records(self, file: BinaryIO) -> Iterator[Record]:
         file.seek(self.position)
         data = b""
         while chunk := file.read(_CHUNK):

@@ -191,8 +191,12 @@ class _Descriptor:
         except OSError:  # no descriptor is left for this: then the number itself has to go
             self.__del__()
             return
-        os.dup2(nothing, self.fd, inheritable=False)
-        os.close(nothing)
+        try:
+            os.dup2(nothing, self.fd, inheritable=False)
+        except OSError:
+            self.__del__()
+        finally:
+            os.close(nothing)
 
     def __del__(self) -> None:
         fd, self.fd = self.fd, -1
@@ -239,7 +243,8 @@ class JournalWriter:
     ``header`` is called when a segment is opened and returns what goes into its header record
     besides the process's identity. ``sync`` is ``interval`` (fdatasync every 100 ms, in a
     thread), ``always`` (before ``write`` returns) or ``never``. A fork is noticed by itself: the
-    child opens its own segment at its first write.
+    child opens its own segment at its first write. ``upkeep`` is called in that thread, at most once
+    a second, with a function that says when to stop, and whether a segment has just been sealed.
 
     Writing never raises: ``dropped`` counts records that could not be written, by reason, and
     ``unsynced`` how often the disk did not confirm what the kernel had taken.
@@ -251,12 +256,14 @@ class JournalWriter:
         header: "Callable[[], Dict[str, Any]]",
         sync: str = "interval",
         seal_bytes: int = SEAL_BYTES,
+        upkeep: "Optional[Callable[[Callable[[], bool], bool], object]]" = None,
     ) -> None:
         self.directory: str = os.path.abspath(directory)
         self.unsynced: int = 0
         self._header = header
         self._sync = sync
         self._seal_bytes = seal_bytes
+        self._upkeep = upkeep
         self._process = _Process(os.getpid())
         self._processes = {self._process.pid: self._process}
         self._held: "List[_Process]" = []
@@ -423,8 +430,13 @@ class JournalWriter:
             old = os.dup(descriptor.fd)
             try:
                 new, size, path = self._new_segment(process)
-                os.dup2(new, descriptor.fd, inheritable=False)
-                os.close(new)
+                try:
+                    os.dup2(new, descriptor.fd, inheritable=False)
+                except OSError:
+                    os.unlink(path)  # or readers would look there for signs of our life
+                    raise
+                finally:
+                    os.close(new)
                 process.size, process.path = size, path
                 self._finish(process, old, "sealed")
             finally:
@@ -487,7 +499,8 @@ class JournalWriter:
             process.starting.release()
 
     def _keep(self, process: _Process, bell: Any, gone: Any) -> None:
-        touched, pause = 0.0, SYNC_SECONDS if self._sync == "interval" else TOUCH_SECONDS
+        touched, kept, number = 0.0, 0.0, 1
+        pause = SYNC_SECONDS if self._sync == "interval" else TOUCH_SECONDS
         try:
             while not bell.acquire(True, pause):
                 descriptor = process.descriptor
@@ -501,6 +514,9 @@ class JournalWriter:
                 if process.dirty and self._sync == "interval":
                     process.dirty = False
                     self._sync_now(process, descriptor)
+                if self._upkeep is not None and (now - kept >= TOUCH_SECONDS or number != process.number):
+                    sealed, kept, number = number != process.number, now, process.number
+                    self._upkeep(lambda: not bell.locked(), sealed)
         finally:
             gone.release()
 

@@ -7,11 +7,13 @@ touched and is not raised; ``journal verify`` counts it.
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterable
 from pathlib import Path
 
 from otel_workflow.errors import DecodeError
 from otel_workflow.journal import EVENT, JournalReader, Segment, evidence_ns, is_alive
+from otel_workflow.journal.liveness import LOST_NS, is_lost
 from otel_workflow.journal.reader import RETIRED
 from otel_workflow.journal.record import decode_event
 from otel_workflow.runs import Run, RunStore
@@ -37,7 +39,7 @@ def load_runs(directory: str | os.PathLike[str]) -> list[Run]:
 def _fold(store: RunStore, segments: Iterable[Segment]) -> None:
     """Merge what is new in the segments."""
     for segment in segments:
-        if not segment.path.exists():
+        if not segment.file.exists():
             segment.path = _moved(segment.path)
         for record in segment.read():
             if record.kind != EVENT:
@@ -60,7 +62,11 @@ def _close_the_dead(store: RunStore, segments: list[Segment]) -> None:
     newest = {segment.owner: segment for segment in segments}
     for owner in {phase.owner for phase in store.phases.values() if phase.is_open}:
         segment = newest.get(owner)
-        if segment is None or is_alive(segment):
+        if segment is None:
+            continue
+        lost = is_alive(segment)
+        if lost and not is_lost(segment, time.time_ns(), LOST_NS):
             continue
         _fold(store, [segment])  # what it wrote between our reading and its death
-        store.owner_gone(owner, max(evidence_ns(s) for s in segments if s.owner == owner))
+        evidence = max(evidence_ns(s) for s in segments if s.owner == owner)
+        store.owner_gone(owner, evidence, "lost" if lost else "killed")

@@ -34,6 +34,7 @@ from otel_workflow.instrumentation.recorder import (
 )
 from otel_workflow.journal import Journal, JournalWriter, MemoryJournal
 from otel_workflow.journal.place import find_place
+from otel_workflow.journal.upkeep import keeper
 from otel_workflow.masking import learn_environment, masked_resource
 from otel_workflow.runtime.delivery import Delivery
 from otel_workflow.runtime.provider import WorkflowTracerProvider, sampler_of
@@ -209,7 +210,7 @@ def _assemble(
     if directory is not None:
         _publish_directory(recorder, directory)
     if destination is not None:
-        _deliver(runtime, recorder, opened, destination)
+        _deliver(runtime, recorder, opened, destination, settings)
     bus.attach_sink(Published(recorder))
     install(recorder)
     return runtime
@@ -257,7 +258,8 @@ def _open_journal(environ: Mapping[str, str], header: Any, settings: Settings) -
     if place is None:
         _logger.warning("otel-workflow keeps its journal in memory, where a kill loses it: %s", passed)
         return MemoryJournal(header), None
-    return JournalWriter(str(place), header, sync=settings.journal_sync), place
+    keep = keeper(str(place), settings.journal_max)
+    return JournalWriter(str(place), header, sync=settings.journal_sync, upkeep=keep), place
 
 
 def _choose_lane(runtime: Runtime, recorder: Recorder, resource: Resource, provider: TracerProvider | None) -> None:
@@ -296,14 +298,20 @@ def _publish_directory(recorder: Recorder, directory: Path) -> None:
     recorder.publishes_environment = recorder.lane == "native"
 
 
-def _deliver(runtime: Runtime, recorder: Recorder, journal: Journal, destination: Destination) -> None:
+def _deliver(
+    runtime: Runtime, recorder: Recorder, journal: Journal, destination: Destination, settings: Settings
+) -> None:
     if isinstance(journal, MemoryJournal):
         if "_pytest" in sys.modules:
             return  # under somebody's tests nothing is shipped
         runtime._delivery = Delivery(lambda: MemoryShipper(journal, OtlpHttpClient(destination)))
     else:
-        directory = journal.directory
-        runtime._delivery = Delivery(lambda: DirectoryShipper(directory, OtlpHttpClient(destination), destination.key))
+        directory, most, ttl = journal.directory, settings.journal_max, settings.run_ttl
+        runtime._delivery = Delivery(
+            lambda: DirectoryShipper(
+                directory, OtlpHttpClient(destination), destination.key, max_bytes=most, run_ttl=ttl
+            )
+        )
     recorder.wake = runtime._delivery.start
 
 

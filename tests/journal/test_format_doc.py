@@ -13,7 +13,11 @@ import pytest
 from otel_workflow.events import TRANSITIONS, Event, PhaseFacts, SpanRef
 from otel_workflow.journal import END, EVENT, HEADER, SPAN, JournalReader, spring, writer
 from otel_workflow.journal import record as recording
+from otel_workflow.journal.compaction import MARK, SMALL_BYTES
+from otel_workflow.journal.consumers import CONSUMERS
+from otel_workflow.journal.pack import MEMBER, PACK, RUNS, Whole, runs_name, write_pack
 from otel_workflow.journal.record import EVENT_HEAD, SAMPLED, SPAN_HEAD, decode_event, encode_event
+from otel_workflow.journal.retention import QUARANTINE
 from otel_workflow.journal.writer import ANCHOR, FIELDS, FRAME, MAGIC, MAX_PAYLOAD, SEAL_BYTES, frame, segment_name
 from tests.journal.making import ROOT
 from tests.journal.making import writer as open_writer
@@ -91,7 +95,7 @@ def test_the_checksum_is_the_last_field_of_the_frame() -> None:
 
 
 def test_the_numbers_are_those_of_the_code() -> None:
-    assert {"header": HEADER, "event": EVENT, "span": SPAN, "anchor": ANCHOR, "end": END} == {
+    assert {"header": HEADER, "event": EVENT, "span": SPAN, "anchor": ANCHOR, "end": END, "member": MEMBER} == {
         name: int(number) for number, name in re.findall(r"(\d) (\w+)", rows("Frame")[1][3])
     }
     flags = [int(number) for number in re.findall(r"\b(\d+) ", rows("Event: type 2")[2][3])]
@@ -140,3 +144,17 @@ def test_the_names_of_files_are_those_of_the_code(tmp_path: Path) -> None:
     journal.write(EVENT, b"x")
     assert re.fullmatch(r"[0-9a-f]+-\d+-[0-9a-f]{8}-000001\.owj", Path(str(journal.path)).name)
     journal.close()
+
+
+def test_a_pack_is_made_as_the_document_says(tmp_path: Path) -> None:
+    name = segment_name("1a-7-ab", 1)
+    pack = write_pack(tmp_path, [Whole(name, 1_700_000_000_000_000_000, example())])
+    said = {"name": name, "modified": 1_700_000_000_000_000_000, "length": len(example())}
+    assert frame(MEMBER, 1, json.dumps(said, separators=(",", ":")).encode()) + example() == pack.read_bytes()
+    assert set(said) == {key for row in rows("Pack") for key in keys(row[0])}
+    assert {"acknowledged"} == {key for row in rows("Cursor") for key in keys(row[0])}
+    assert f"smaller than {SMALL_BYTES >> 10} KiB" in section("Pack")
+    names = {f"`<name>{PACK}`", f"`{QUARANTINE}/`", f"`{MARK}`", "`upkeep.json`", "`upkeep.done`"}
+    assert names <= {row[0] for row in rows("Directory")}
+    assert (f"`{RUNS}<name>{PACK}`" in section("Pack"), "1a-7-ab-000001.runs.owj") == (True, runs_name(name))
+    assert all(f"`{consumer}`" in section("Directory") for consumer in CONSUMERS)

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from otel_workflow.bridge.destination import Destination
     from otel_workflow.cli.shipping import Shipped
+    from otel_workflow.settings import Settings
 
 __all__ = ("ship",)
 
@@ -53,14 +54,14 @@ def ship(
     if dry_run or destination is None:
         return _only_look(directory, destination, strict=strict and not dry_run, as_json=as_json)
     limit = _DEADLINE if settings.deadline is None else settings.deadline
-    shipped = _ship(directory, destination, limit, patient=given is not None)
+    shipped = _ship(directory, destination, limit, settings, patient=given is not None)
     _report(shipped, directory, destination, as_json=as_json)
     if strict and shipped.refused:
         return _REFUSED
     return _WAITS if strict and shipped.waiting else 0
 
 
-def _ship(directory: Path, destination: Destination, limit: float, *, patient: bool) -> Shipped:
+def _ship(directory: Path, destination: Destination, limit: float, settings: Settings, *, patient: bool) -> Shipped:
     from otel_workflow.bridge.http import OtlpHttpClient
     from otel_workflow.cli.output import tell
     from otel_workflow.cli.shipping import Shipped, ship_once
@@ -68,7 +69,16 @@ def _ship(directory: Path, destination: Destination, limit: float, *, patient: b
     if not directory.is_dir():
         return Shipped()
     client = OtlpHttpClient(destination)
-    return ship_once(directory, client, destination.key, deadline=limit, patient=patient, tell=tell)
+    return ship_once(
+        directory,
+        client,
+        destination.key,
+        deadline=limit,
+        patient=patient,
+        tell=tell,
+        max_bytes=settings.journal_max,
+        run_ttl=settings.run_ttl,
+    )
 
 
 def _only_look(directory: Path, destination: Destination | None, *, strict: bool, as_json: bool) -> int:
