@@ -32,6 +32,14 @@ class Client(Protocol):
         """Send one request and return the answer; never raises for the network."""
         ...
 
+    def interrupt(self) -> None:
+        """Make a connect or send that another thread waits in fail at once; harmless when none does."""
+        ...
+
+    def before_fork(self) -> None:
+        """Give up what a forked child must not inherit; called while nobody sends."""
+        ...
+
     def close(self) -> None:
         """Close the connection; a later send opens another one."""
         ...
@@ -77,7 +85,9 @@ class Shipper:
         self._pause = 0.0
 
     def connect(self, timeout: float) -> None:
-        """Open the connection early, so that the first batch finds it open."""
+        """Open the connection early, so that the first batch finds it open; not while told to wait."""
+        if self._monotonic() < self.not_before:
+            return
         if self.client.connect(self._monotonic() + timeout):
             self.books.progress += 1
 

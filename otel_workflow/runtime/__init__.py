@@ -16,9 +16,9 @@ from opentelemetry import trace
 from opentelemetry.sdk.resources import Resource
 
 from otel_workflow import semconv
+from otel_workflow.bridge.clients import client_for
 from otel_workflow.bridge.destination import Destination
 from otel_workflow.bridge.directory import DirectoryShipper, count_waiting
-from otel_workflow.bridge.http import OtlpHttpClient
 from otel_workflow.bridge.in_memory import MemoryShipper
 from otel_workflow.bridge.processor import JournalSpanProcessor
 from otel_workflow.bus import WorkflowEventBus, get_bus
@@ -298,10 +298,10 @@ def _deliver(runtime: Runtime, recorder: Recorder, journal: Journal, destination
     if isinstance(journal, MemoryJournal):
         if "_pytest" in sys.modules:
             return  # under somebody's tests nothing is shipped
-        runtime._delivery = Delivery(lambda: MemoryShipper(journal, OtlpHttpClient(destination)))
+        runtime._delivery = Delivery(lambda: MemoryShipper(journal, client_for(destination)))
     else:
         directory = journal.directory
-        runtime._delivery = Delivery(lambda: DirectoryShipper(directory, OtlpHttpClient(destination), destination.key))
+        runtime._delivery = Delivery(lambda: DirectoryShipper(directory, client_for(destination), destination.key))
     recorder.wake = runtime._delivery.start
 
 

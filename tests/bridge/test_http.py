@@ -169,13 +169,13 @@ def _partial(rejected: int, message: str) -> bytes:
         (_response(200, b"\xff\xff"), Answer("accepted", 200, 0, "the answer does not parse")),
         (_response(200, b"{}", "application/json"), Answer("accepted", 200)),
         (_response(200, b'{"partialSuccess": {"rejectedSpans": "4"}}', "application/json"), Answer("accepted", 200, 4)),
-        (_response(400, b"\x08\x03\x12\x07bad id!"), Answer("refused", 400, message="bad id!")),
+        (_response(400, b"\x08\x03\x12\x07bad id!"), Answer("refused", 400, message="bad id!", blames="data")),
         (_response(401, b"who\x1b[31m are\r\n you", "text/plain"), Answer("refused", 401, message="who [31m are you")),
-        (_response(413), Answer("refused", 413)),
+        (_response(413), Answer("refused", 413, blames="size")),
         (_response(404, b"x" * 999, "text/plain"), Answer("refused", 404, message="x" * 200)),
         (_response(408), Answer("retry", 408)),
         (_response(429, Retry_After="7"), Answer("retry", 429, retry_after=7.0)),
-        (_response(500), Answer("retry", 500)),
+        (_response(500), Answer("retry", 500, blames="either")),
         (_response(503, Retry_After="3600"), Answer("retry", 503, retry_after=900.0)),
         (_response(599, Retry_After="soon"), Answer("retry", 599)),
     ],
@@ -715,7 +715,7 @@ def test_a_malformed_endpoint_is_an_error_that_names_the_variable(name: str, end
     assert "secret" not in str(caught.value)
 
 
-@pytest.mark.parametrize("protocol", ["grpc", "http/json", "smoke"])
+@pytest.mark.parametrize("protocol", ["http/json", "smoke"])
 def test_another_protocol_is_an_error_with_a_remedy(protocol: str) -> None:
     with pytest.raises(ConfigError, match=f"OTEL_EXPORTER_OTLP_PROTOCOL='{protocol}'") as caught:
         _from(PROTOCOL=protocol)
