@@ -11,7 +11,12 @@ from otel_workflow.bridge.destination import Destination
 if TYPE_CHECKING:
     import ssl
 
-__all__ = ("PemFiles", "read_pem_files", "stamp_of", "tls_context")
+__all__ = ("CUT_OFF", "WANTS_CERTIFICATE", "PemFiles", "read_pem_files", "stamp_of", "tls_context")
+
+
+WANTS_CERTIFICATE = "the server wants a client certificate (OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE)"
+CUT_OFF = f"cut off after the TLS handshake; perhaps {WANTS_CERTIFICATE}"
+"""What TLS 1.3 lets a client see, more often than not, when its certificate is missing."""
 
 
 class PemFiles(NamedTuple):

@@ -8,6 +8,7 @@ read here, so that trouble with them has the same deadline and the same words as
 from __future__ import annotations
 
 import os
+import re
 import socket
 import sys
 import threading
@@ -18,7 +19,7 @@ from urllib.parse import urlsplit
 
 from otel_workflow.bridge.addresses import Addresses, Resolver, left_until
 from otel_workflow.bridge.answer import USER_AGENT, Answer
-from otel_workflow.bridge.certificates import read_pem_files, stamp_of
+from otel_workflow.bridge.certificates import CUT_OFF, WANTS_CERTIFICATE, read_pem_files, stamp_of
 from otel_workflow.bridge.destination import Destination, basic
 from otel_workflow.bridge.grpc_answer import CANCELLED, DEADLINE_EXCEEDED, MAX_ANSWER, UNAVAILABLE, interpret_grpc
 from otel_workflow.bridge.shown import one_line
@@ -167,7 +168,7 @@ class OtlpGrpcClient:
         if status == DEADLINE_EXCEEDED and timed_out:
             self.close()
             return Answer("unreachable", message="no answer before the deadline")
-        if status == UNAVAILABLE and _is_local(details):
+        if status == UNAVAILABLE and _LOCAL.match(details):
             self.close()
             nameless = self._url.scheme == "https" and not self._destination.client_certificate
             return Answer("unreachable", message=_reason(details, nameless=nameless))
@@ -195,20 +196,16 @@ def _target_of(addresses: Addresses) -> str:
     return "ipv6:" + ",".join(f"[{host}]:{port}" for host, port in mapped)
 
 
-def _is_local(details: str) -> bool:
-    """True for what our own side says of a connection that could not be made, or was cut."""
-    return details.startswith(("failed to connect to all addresses", "Socket closed", "recvmsg:", "Connection reset"))
-
-
-_WANTS_CERTIFICATE = "the server wants a client certificate (OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE)"
+_LOCAL = re.compile(r"failed to connect to all addresses|Socket closed|recvmsg:|Connection reset|ipv[46]:\S+: ")
+"""How our own side's words begin, of a connection that could not be made or was cut."""
 _REASONS = (
     ("Connection refused", "connection refused"),
     ("Hostname Verification Check", "certificate: it is not for this host name"),
     ("security handshaker", "the certificate files cannot be used: they hold no certificate or key in PEM"),
-    ("CERTIFICATE_REQUIRED", _WANTS_CERTIFICATE),
+    ("CERTIFICATE_REQUIRED", WANTS_CERTIFICATE),
     ("HTTP/2", "the peer does not speak gRPC (is it the port of OTLP over HTTP?)"),
 )
-_CUT = ("Socket closed", "Connection reset")
+_CUT = ("Socket closed", "Connection reset", "Unwrap failed")
 
 
 def _reason(details: str, *, nameless: bool) -> str:
@@ -217,9 +214,10 @@ def _reason(details: str, *, nameless: bool) -> str:
     _, failed, why = said.partition("CERTIFICATE_VERIFY_FAILED:")
     if failed:
         return f"certificate: {one_line(why.removesuffix(': OK'))}"
-    if nameless and any(word in said for word in _CUT):  # all that TLS 1.3 lets one see of a missing certificate
-        return f"cut off after the TLS handshake; perhaps {_WANTS_CERTIFICATE}"
-    return next((reason for word, reason in _REASONS if word in said), "") or one_line(said) or "no connection"
+    reason = next((reason for word, reason in _REASONS if word in said), "")
+    if not reason and nameless and any(word in said for word in _CUT):
+        return CUT_OFF
+    return reason or one_line(said) or "no connection"
 
 
 def _reason_of(error: Exception) -> str:

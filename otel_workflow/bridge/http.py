@@ -25,7 +25,7 @@ from urllib.parse import SplitResult, urlsplit
 
 from otel_workflow.bridge.addresses import Resolver, left_until
 from otel_workflow.bridge.answer import PROTOBUF, USER_AGENT, Answer, interpret
-from otel_workflow.bridge.certificates import stamp_of, tls_context
+from otel_workflow.bridge.certificates import CUT_OFF, WANTS_CERTIFICATE, stamp_of, tls_context
 from otel_workflow.bridge.destination import Destination, basic
 from otel_workflow.bridge.shown import one_line
 from otel_workflow.bridge.suppressed import suppressed
@@ -128,11 +128,19 @@ class OtlpHttpClient:
                 answer = _read_answer(response)
         except (OSError, HTTPException) as error:
             self.close()
-            return Answer("unreachable", message="interrupted" if self._interrupted else _reason(error))
+            return Answer("unreachable", message=self._why(error))
         if response.will_close or not response.isclosed():  # an unread rest would be taken for the next answer
             response.close()
             self.close()
         return answer
+
+    def _why(self, error: Exception) -> str:
+        if self._interrupted:
+            return "interrupted"
+        nameless = self._url.scheme == "https" and not self._destination.client_certificate
+        if nameless and (isinstance(error, ConnectionError) or type(error).__name__ == "SSLEOFError"):
+            return _reason(error) if isinstance(error, ConnectionRefusedError) else CUT_OFF
+        return _reason(error)
 
     def interrupt(self) -> None:
         """Let what another thread does in ``connect`` or ``send`` fail now; may be called at any time."""
@@ -313,5 +321,5 @@ def _tls_reason(error: OSError) -> str:
     if said:
         return f"certificate: {one_line(said)}"
     if "CERTIFICATE_REQUIRED" in str(getattr(error, "reason", "")):
-        return "the server wants a client certificate (OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE)"
+        return WANTS_CERTIFICATE
     return ""

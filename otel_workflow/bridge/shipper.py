@@ -93,6 +93,8 @@ class Shipper:
             return
         if self.client.connect(self._monotonic() + timeout):
             self.books.progress += 1
+        else:
+            self._wait_longer()
 
     def drain(self, sources: Iterable[Source], deadline: float, *, force: bool = False) -> bool:
         """Read the sources and send until nothing waits; True when that was reached in time."""
@@ -187,11 +189,13 @@ class Shipper:
 
     def _fail(self, answer: Answer) -> bool:
         self.books.fail(answer, self.pump.now())
-        self._pause = min(max(self._pause * 2, 0.5), 30.0)
-        wait = answer.retry_after if answer.retry_after is not None else self._pause
-        self.not_before = self._monotonic() + wait
+        self._wait_longer(answer.retry_after)
         self._save()
         return False
+
+    def _wait_longer(self, asked: float | None = None) -> None:
+        self._pause = min(max(self._pause * 2, 0.5), 30.0)
+        self.not_before = self._monotonic() + (self._pause if asked is None else asked)
 
     def _settle(self, batch: list[Waiting]) -> bool:
         self._pause = 0.0
