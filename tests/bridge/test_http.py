@@ -14,12 +14,14 @@ import zlib
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from opentelemetry import context as otel_context
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
     ExportTracePartialSuccess,
     ExportTraceServiceResponse,
@@ -486,6 +488,51 @@ def test_a_forked_child_opens_its_own_connection(
     monkeypatch.setattr(http.os, "getpid", lambda: 1)
     assert _send(client).kind == "accepted"
     assert peer.connections == 2
+
+
+@pytest.mark.parametrize("warm", [False, True], ids=["first request", "kept connection"])
+@pytest.mark.parametrize("secure", [False, True], ids=["reading", "handshake"])
+def test_another_thread_can_break_a_hanging_send_off(
+    peer: Peer, client_of: MakeClient, *, warm: bool, secure: bool
+) -> None:
+    def deaf(connection: socket.socket, stop: threading.Event) -> None:
+        if warm and not secure:
+            peer.read(connection)
+            connection.sendall(_response(200))
+        connection.recv(65536)
+        arrived.set()
+        stop.wait(20)
+
+    arrived, answers = threading.Event(), list[Answer]()
+    peer.serve(deaf, deaf)
+    client = client_of(peer.url.replace("http:", "https:") if secure else peer.url)
+    if warm and not secure:
+        assert _send(client).kind == "accepted"
+    thread = threading.Thread(target=lambda: answers.append(_send(client, within=60.0)))
+    thread.start()
+    assert arrived.wait(10)
+    while thread.is_alive():
+        client.interrupt()
+        thread.join(0.05)
+    assert answers == [Answer("unreachable", message="interrupted")]
+
+
+def test_nothing_instruments_our_own_requests(
+    peer: Peer, client_of: MakeClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[object] = []
+    real = HTTPConnection.request
+
+    def watch(self: HTTPConnection, *args: Any, **options: Any) -> None:
+        seen.append(otel_context.get_value(otel_context._SUPPRESS_INSTRUMENTATION_KEY))
+        seen.append(otel_context.get_value("suppress_instrumentation"))
+        real(self, *args, **options)
+
+    monkeypatch.setattr(HTTPConnection, "request", watch)
+    peer.serve(peer.replying(_response(200)))
+    assert _send(client_of(peer.url)).kind == "accepted"
+    assert seen == [True, True]
+    assert otel_context.get_value("suppress_instrumentation") is None
 
 
 # ---- what is sent -----------------------------------------------------------------------
