@@ -197,6 +197,23 @@ def test_certificate_files_are_read_again_when_they_have_changed(
 
 
 @pytest.mark.parametrize("protocol", BOTH)
+def test_trust_that_was_withdrawn_counts_from_the_next_connection_on(
+    protocol: Protocol, pem: Authority, tmp_path: Path
+) -> None:
+    trusted = tmp_path / "trusted.pem"
+    shutil.copy(pem("ca.pem"), trusted)
+    with server(protocol, pem) as endpoint:
+        client = client_for(Destination(endpoint, protocol=protocol, certificate=str(trusted)))
+        assert "accepted" == client.send(b"", deadline=time.monotonic() + 20).kind
+        shutil.copy(pem("other.pem"), trusted)
+        os.utime(trusted, ns=(1, 1))
+        if protocol == "http/protobuf":  # gRPC would connect again by itself, so there every send looks
+            client.close()
+        assert "unreachable" == client.send(b"", deadline=time.monotonic() + 20).kind
+        client.close()
+
+
+@pytest.mark.parametrize("protocol", BOTH)
 def test_tls_below_1_2_is_not_spoken(protocol: Protocol, pem: Authority) -> None:
     """A server that offers nothing newer than 1.1."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
