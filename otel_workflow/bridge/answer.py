@@ -10,12 +10,16 @@ from typing import Literal
 
 from otel_workflow.bridge.otlp import wire_fields
 from otel_workflow.bridge.shown import displayed, one_line
+from otel_workflow.version import VERSION
 
-__all__ = ("PROTOBUF", "Answer", "interpret", "parse_retry_after")
+__all__ = ("PROTOBUF", "USER_AGENT", "Answer", "bounded_wait", "interpret", "parse_retry_after", "partial_success")
 
 PROTOBUF = "application/x-protobuf"
+USER_AGENT = f"otel-workflow-OTLP-Exporter-Python/{VERSION}"
+"""Exporter, language and version, as the OTLP exporter specification asks."""
 _RETRY_AFTER_FLOOR, _RETRY_AFTER_CAP = 1.0, 900.0
 _RETRY = frozenset({408, 429, 502, 503, 504})
+_BLAMES: Mapping[int, Literal["data", "size"]] = {400: "data", 413: "size", 422: "data"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,8 +27,12 @@ class Answer:
     """What became of one request.
 
     ``accepted``: done, though ``rejected`` spans of it were not wanted (never resend those).
-    ``retry``: not now; not before ``retry_after`` seconds if given. ``refused``: never, as it is
-    (bisect it). ``unreachable``: nobody who speaks OTLP answered in time.
+    ``retry``: not now; not before ``retry_after`` seconds if given. ``refused``: never, as it is.
+    ``unreachable``: nobody who speaks OTLP answered in time. ``status`` is HTTP's or gRPC's.
+
+    ``blames`` says whose fault it may be, as far as one can tell from the answer: the ``data``
+    (bisect it), its ``size`` (split it, trim it), ``either`` the data or the backend (believe it
+    of a span only when others are taken meanwhile), or nobody's who sent the data.
     """
 
     kind: Literal["accepted", "retry", "refused", "unreachable"]
@@ -32,6 +40,7 @@ class Answer:
     rejected: int = 0
     message: str = ""
     retry_after: float | None = None
+    blames: Literal["data", "size", "either", ""] = ""
 
 
 def interpret(status: int, headers: Mapping[str, str], body: bytes | None) -> Answer:
@@ -48,8 +57,11 @@ def interpret(status: int, headers: Mapping[str, str], body: bytes | None) -> An
         return Answer("unreachable", status, message=f"redirected to {target}, not followed")
     message = _error_message(content_type, body or b"")
     if status in _RETRY or status >= 500:
-        return Answer("retry", status, 0, message, parse_retry_after(headers.get("retry-after"), time.time()))
-    return Answer("refused" if status >= 400 else "unreachable", status, message=message)
+        wait = parse_retry_after(headers.get("retry-after"), time.time())
+        return Answer("retry", status, 0, message, wait, "either" if status == 500 and wait is None else "")
+    if status < 400:
+        return Answer("unreachable", status, message=message)
+    return Answer("refused", status, message=message, blames=_BLAMES.get(status, ""))
 
 
 def _interpret_success(status: int, content_type: str, body: bytes | None) -> Answer:
@@ -58,7 +70,7 @@ def _interpret_success(status: int, content_type: str, body: bytes | None) -> An
     if not body:
         return Answer("accepted", status)
     if content_type == PROTOBUF:
-        rejected, message = _partial_success(body)
+        rejected, message = partial_success(body)
         return Answer("accepted", status, rejected, message)
     if content_type == "application/json" and body.lstrip().startswith(b"{"):
         # Some backends answer JSON whatever was sent to them.
@@ -68,8 +80,9 @@ def _interpret_success(status: int, content_type: str, body: bytes | None) -> An
     return Answer("unreachable", status, message=f"answered with {kind}: not an OTLP receiver (a captive portal?)")
 
 
-def _partial_success(body: bytes) -> tuple[int, str]:
-    # ExportTraceServiceResponse.partial_success = 1, with rejected_spans = 1, error_message = 2.
+def partial_success(body: bytes) -> tuple[int, str]:
+    """Return how many spans an ExportTraceServiceResponse rejects, and what it says of them."""
+    # partial_success = 1, with rejected_spans = 1, error_message = 2.
     try:
         partial = dict(wire_fields(body)).get(1)
         said = dict(wire_fields(partial)) if isinstance(partial, bytes) else {}
@@ -105,4 +118,9 @@ def parse_retry_after(value: str | None, now: float) -> float | None:
         seconds = float(value) if counted else parsedate_to_datetime(value).timestamp() - now
     except (TypeError, ValueError, IndexError, OverflowError):
         return None
+    return bounded_wait(seconds)
+
+
+def bounded_wait(seconds: float) -> float:
+    """Return a wait that a backend asks for, within 1 s and 900 s."""
     return min(max(seconds, _RETRY_AFTER_FLOOR), _RETRY_AFTER_CAP)

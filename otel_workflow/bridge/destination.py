@@ -20,8 +20,9 @@ __all__ = ("Destination", "basic")
 class Destination:
     """Where spans are sent and how, as the standard ``OTEL_EXPORTER_OTLP_*`` variables say it.
 
-    ``url`` is complete, path included. ``timeout`` is in seconds, as the stock Python exporter
-    reads it, and only shortens a deadline. ``certificate`` and the client's pair are file names.
+    ``url`` is complete, path included; for gRPC it is scheme, host and port, and https means TLS.
+    ``timeout`` is in seconds, as the stock Python exporter reads it, and only shortens a
+    deadline. ``certificate`` and the client's pair are file names.
     """
 
     url: str
@@ -32,30 +33,36 @@ class Destination:
     client_certificate: str | None = None
     client_key: str | None = None
     proxy: str | None = None
+    protocol: Literal["http/protobuf", "grpc"] = "http/protobuf"
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> Destination | None:
         """Read the destination, or None when nothing is to be sent: no endpoint is ever assumed.
 
         Raises ConfigError: OW-111 for an endpoint that is no URL, OW-112 for a protocol other
-        than http/protobuf, OW-113 for headers, timeout, compression or proxy that cannot be used.
+        than http/protobuf and grpc, OW-113 for headers, timeout, compression or proxy that cannot
+        be used.
         """
         variable, endpoint = _setting(environ, "ENDPOINT")
         if not endpoint or environ.get("OTEL_TRACES_EXPORTER", "").strip().lower() == "none":
             return None
-        parts = _split_endpoint(variable, endpoint)
-        _require_protobuf(environ)
-        if "TRACES" not in variable:
-            parts = parts._replace(path=parts.path.rstrip("/") + "/v1/traces")
+        protocol = _parse_protocol(*_setting(environ, "PROTOCOL"))
+        if protocol == "grpc":
+            parts = _grpc_endpoint(variable, endpoint, _setting(environ, "INSECURE")[1])
+        else:
+            parts = _split_endpoint(variable, endpoint)
+            if "TRACES" not in variable:
+                parts = parts._replace(path=parts.path.rstrip("/") + "/v1/traces")
         return cls(
             url=parts.geturl(),
-            headers=tuple(_parse_headers(*_setting(environ, "HEADERS"))),
+            headers=tuple(_parse_headers(*_setting(environ, "HEADERS"), ascii_only=protocol == "grpc")),
             timeout=_parse_timeout(*_setting(environ, "TIMEOUT")),
             compression=_parse_compression(*_setting(environ, "COMPRESSION")),
             certificate=_setting(environ, "CERTIFICATE")[1] or None,
             client_certificate=_setting(environ, "CLIENT_CERTIFICATE")[1] or None,
             client_key=_setting(environ, "CLIENT_KEY")[1] or None,
             proxy=_proxy_for(parts, environ),
+            protocol=protocol,
         )
 
     @property
@@ -83,13 +90,22 @@ def _setting(environ: Mapping[str, str], name: str) -> tuple[str, str]:
     return variable, value
 
 
-def _split_endpoint(variable: str, endpoint: str) -> SplitResult:
+def _split_endpoint(variable: str, endpoint: str, example: str = "http://localhost:4318") -> SplitResult:
     try:
         return _split_url(endpoint)
     except ValueError:
         shown = displayed(endpoint.rpartition("@")[2])
-        remedy = f"write it as {variable}=http://localhost:4318 or https://..., or unset it to send nothing"
+        remedy = f"write it as {variable}={example} or https://..., or unset it to send nothing"
         raise ConfigError(f"{variable}={shown!r} is not an http or https URL", code="OW-111", hint=remedy) from None
+
+
+def _grpc_endpoint(variable: str, endpoint: str, insecure: str) -> SplitResult:
+    # Scheme, user information, host and port; the path that an HTTP endpoint may have means nothing here.
+    if "://" not in endpoint:  # only then INSECURE is asked, and secure is the specification's default
+        endpoint = f"{'http' if insecure.lower() == 'true' else 'https'}://{endpoint}"
+    parts = _split_endpoint(variable, endpoint, "http://localhost:4317")
+    port = "" if parts.port else ":443" if parts.scheme == "https" else ":4317"
+    return parts._replace(netloc=f"{parts.netloc.rstrip(':')}{port}", path="", query="")
 
 
 def _split_url(url: str) -> SplitResult:
@@ -107,22 +123,27 @@ def _split_url(url: str) -> SplitResult:
     )
 
 
-def _require_protobuf(environ: Mapping[str, str]) -> None:
-    variable, protocol = _setting(environ, "PROTOCOL")
-    if protocol and protocol.lower() != "http/protobuf":
-        remedy = f"set {variable}=http/protobuf and give the endpoint's HTTP port, usually 4318"
-        raise ConfigError(f"{variable}={protocol!r} is not supported yet", code="OW-112", hint=remedy)
+def _parse_protocol(variable: str, value: str) -> Literal["http/protobuf", "grpc"]:
+    if value.lower() in ("", "http/protobuf"):
+        return "http/protobuf"
+    if value.lower() == "grpc":
+        return "grpc"
+    remedy = f"set {variable}=http/protobuf (port 4318, as a rule) or {variable}=grpc (4317); whoever takes one of"
+    remedy += " OTLP's forms takes one of these"
+    raise ConfigError(f"{variable}={value!r} is not supported", code="OW-112", hint=remedy)
 
 
-def _parse_headers(variable: str, value: str) -> Iterator[tuple[str, str]]:
+def _parse_headers(variable: str, value: str, *, ascii_only: bool = False) -> Iterator[tuple[str, str]]:
     for number, entry in enumerate(value.split(","), 1):
         name, equals, content = entry.partition("=")
         name, content = unquote(name).strip().lower(), unquote(content).strip()
         if not entry.strip():
             continue
-        if not equals or not re.fullmatch(r"[!#$%&'*+.^_`|~0-9a-z-]+", name) or not content.isprintable():
+        legal = content.isprintable() and (content.isascii() or not ascii_only)
+        if not equals or not re.fullmatch(r"[!#$%&'*+.^_`|~0-9a-z-]+", name) or not legal:
             # By its place: whatever it is, it may well be a token.
             remedy = "write name=value,name=value with values URL-encoded"
+            remedy += ", and nothing but ASCII in them" if ascii_only else ""
             raise ConfigError(f"entry {number} of {variable} is not a header", code="OW-113", hint=remedy)
         yield name, content
 

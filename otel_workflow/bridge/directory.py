@@ -12,11 +12,14 @@ import os
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
-from otel_workflow.bridge.pump import Pump
+from otel_workflow.bridge.answer import Answer
+from otel_workflow.bridge.dead import letter_of
+from otel_workflow.bridge.pump import Pump, Waiting
 from otel_workflow.bridge.shipper import Client, Shipper
 from otel_workflow.bridge.sources import SegmentSource, sources_of
-from otel_workflow.journal import Cursor, DirectoryLock, JournalReader, Segment
+from otel_workflow.journal import Cursor, DeadLetters, DirectoryLock, JournalReader, Segment
 from otel_workflow.journal.consumers import Consumers
 from otel_workflow.journal.upkeep import MAX_BYTES, Upkeep
 
@@ -50,7 +53,8 @@ class DirectoryShipper:
         self.reader = JournalReader(directory)
         self.destination = destination
         self.pump = Pump()
-        self.shipper = Shipper(self.pump, client, self._save)
+        self.dead = DeadLetters(directory)
+        self.shipper = Shipper(self.pump, client, self._save, bury=self._bury)
         self._run_ttl_ns = round(run_ttl * 1e9)
         self._known: dict[str, SegmentSource] = {}
         self._listed: list[Segment] | None = None
@@ -59,7 +63,7 @@ class DirectoryShipper:
         self._over: set[str] = set()
         self._judged: tuple[object, ...] = ()
         self._loaded = self._closing = False
-        self._saved: dict[str, dict[str, int]] = {}
+        self._saved: dict[str, Any] = {}
         self._turn = threading.Lock()
 
     def acquire(self) -> bool:
@@ -73,7 +77,8 @@ class DirectoryShipper:
                 saved = self.cursor.load()
                 self.pump.acknowledged.update(saved.get("acknowledged", {}))
                 self.pump.sent_keys.update(saved.get("sent", {}))
-                self._saved = {"acknowledged": dict(self.pump.acknowledged), "sent": dict(self.pump.sent_keys)}
+                self.shipper.books.load(saved.get("books"))
+                self._saved = self._state()
             return True
 
     def closing(self) -> None:
@@ -173,9 +178,20 @@ class DirectoryShipper:
             self.pump.leave_out(*self.upkeep.went.popitem())
 
     def _save(self) -> None:
-        data = {"acknowledged": dict(self.pump.acknowledged), "sent": dict(self.pump.sent_keys)}
+        data = self._state()
         if data != self._saved and self.lock.held and self.cursor.save(data):
             self._saved = data
+
+    def _state(self) -> dict[str, Any]:
+        """What the cursor file holds: positions and books in one, so that neither is ahead of the other."""
+        return {
+            "acknowledged": dict(self.pump.acknowledged),
+            "sent": dict(self.pump.sent_keys),
+            "books": self.shipper.books.totals(),
+        }
+
+    def _bury(self, waiting: Waiting, answer: Answer) -> bool:
+        return self.dead.put(letter_of(waiting, answer))
 
     def release(self) -> None:
         """Save, close the connection, and let another process go on."""

@@ -16,18 +16,19 @@ from __future__ import annotations
 import io
 import os
 import socket
-import threading
 import time
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import ExitStack, suppress
-from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any
 from urllib.parse import SplitResult, urlsplit
 
-from otel_workflow.bridge.answer import PROTOBUF, Answer, interpret
+from otel_workflow.bridge.addresses import Resolver, left_until
+from otel_workflow.bridge.answer import PROTOBUF, USER_AGENT, Answer, interpret
+from otel_workflow.bridge.certificates import CUT_OFF, WANTS_CERTIFICATE, stamp_of, tls_context
 from otel_workflow.bridge.destination import Destination, basic
 from otel_workflow.bridge.shown import one_line
+from otel_workflow.bridge.suppressed import suppressed
 
 if TYPE_CHECKING:
     import ssl
@@ -42,8 +43,6 @@ _COMPRESS_FROM = 1024  # bytes; below that gzip saves less than a packet
 _CHUNK = 65536
 _OURS = frozenset({"connection", "content-encoding", "content-length", "content-type", "host", "transfer-encoding"})
 
-_Addresses = Sequence[tuple[Any, ...]]  # as getaddrinfo returns them
-
 
 class _Wire:
     """A socket in the shape ``http.client`` asks for, whose every step ends at one deadline."""
@@ -53,7 +52,7 @@ class _Wire:
         self.deadline = deadline
 
     def arm(self) -> None:
-        self.sock.settimeout(_left(self.deadline))
+        self.sock.settimeout(left_until(self.deadline))
 
     def sendall(self, data: bytes) -> None:
         rest = memoryview(data)
@@ -98,8 +97,11 @@ class OtlpHttpClient:
         self._proxy = urlsplit(destination.proxy) if destination.proxy else None
         self._connection: HTTPConnection | None = None
         self._wire: _Wire | None = None
-        self._addresses: _Addresses = ()
+        self._resolver = Resolver()
+        self._socket: socket.socket | None = None
+        self._interrupted = False
         self._context: ssl.SSLContext | None = None
+        self._stamp: object = None
         self._pid = os.getpid()
         self._headers = self._constant_headers()
 
@@ -107,7 +109,8 @@ class OtlpHttpClient:
         """Open the connection ahead of the first request; False if that did not work by then."""
         from http.client import HTTPException
 
-        with suppress(OSError, HTTPException):
+        self._interrupted = False
+        with suppressed(), suppress(OSError, HTTPException):
             self._connected(deadline)
             return True
         self.close()
@@ -117,26 +120,49 @@ class OtlpHttpClient:
         """Post one request and return what became of it, by ``deadline`` (``time.monotonic``) at the latest."""
         from http.client import HTTPException
 
+        self._interrupted = False
         deadline = min(deadline, time.monotonic() + self._destination.timeout)
         try:
-            response = self._post(body, deadline)
-            answer = _read_answer(response)
+            with suppressed():
+                response = self._post(body, deadline)
+                answer = _read_answer(response)
         except (OSError, HTTPException) as error:
             self.close()
-            return Answer("unreachable", message=_reason(error))
+            return Answer("unreachable", message=self._why(error))
         if response.will_close or not response.isclosed():  # an unread rest would be taken for the next answer
             response.close()
             self.close()
         return answer
 
+    def _why(self, error: Exception) -> str:
+        if self._interrupted:
+            return "interrupted"
+        nameless = self._url.scheme == "https" and not self._destination.client_certificate
+        if nameless and (isinstance(error, ConnectionError) or type(error).__name__ == "SSLEOFError"):
+            return _reason(error) if isinstance(error, ConnectionRefusedError) else CUT_OFF
+        return _reason(error)
+
+    def interrupt(self) -> None:
+        """Let what another thread does in ``connect`` or ``send`` fail now; may be called at any time."""
+        self._interrupted = True
+        self._resolver.interrupt()
+        sock = self._socket
+        if sock is not None:
+            with suppress(OSError):
+                socket.socket.shutdown(sock, socket.SHUT_RDWR)  # the plain one: TLS must not say goodbye first
+
+    def before_fork(self) -> None:
+        """Do nothing: a forked child does not use the connection, and its copy does not disturb ours."""
+
     def close(self) -> None:
         """Close the connection; the next ``send`` opens another."""
+        self._socket = None
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.close()
 
     def _constant_headers(self) -> dict[str, str | bytes]:
-        headers: dict[str, str | bytes] = {"user-agent": "otel-workflow"}
+        headers: dict[str, str | bytes] = {"user-agent": USER_AGENT}
         if self._url.username is not None:
             headers["authorization"] = basic(self._url)
         for name, value in self._destination.headers:
@@ -157,7 +183,7 @@ class OtlpHttpClient:
         try:
             return self._request(body, headers, deadline)
         except OSError as error:
-            if not reused or isinstance(error, TimeoutError):
+            if not reused or isinstance(error, TimeoutError) or self._interrupted:
                 raise
             # A kept-alive connection that the server had closed meanwhile: that says nothing yet.
             self.close()
@@ -197,18 +223,24 @@ class OtlpHttpClient:
                 if self._proxy:
                     _open_tunnel(wire, self._url, self._proxy)
                 wire.arm()
-                wire.sock = self._tls().wrap_socket(sock, server_hostname=self._url.hostname)
+                secure = self._tls().wrap_socket(
+                    sock, server_hostname=self._url.hostname, do_handshake_on_connect=False
+                )
+                wire.sock = self._socket = secure  # known before the handshake, so that it can be interrupted
+                secure.do_handshake()
             on_failure.pop_all()
         return wire
 
     def _dial(self, host: str, port: int, deadline: float) -> socket.socket:
-        self._addresses = _look_up(host, port, deadline, self._addresses)
+        addresses = self._resolver.look_up(host, port, deadline)
         failure: OSError = OSError("no address")
-        for place, (family, kind, protocol, _, address) in enumerate(self._addresses):
-            sock = socket.socket(family, kind, protocol)
+        for place, (family, kind, protocol, _, address) in enumerate(addresses):
+            if self._interrupted:
+                break
+            sock = self._socket = socket.socket(family, kind, protocol)
             try:
                 # One dead address of several must not use up the time of all.
-                sock.settimeout(_left(deadline) / (len(self._addresses) - place))
+                sock.settimeout(left_until(deadline) / (len(addresses) - place))
                 sock.connect(address)
                 sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             except OSError as error:
@@ -219,50 +251,10 @@ class OtlpHttpClient:
         raise failure
 
     def _tls(self) -> ssl.SSLContext:
-        if self._context is None:
-            import ssl
-
-            destination = self._destination
-            try:
-                context = ssl.create_default_context(cafile=destination.certificate)
-                context.minimum_version = ssl.TLSVersion.TLSv1_2
-                if destination.client_certificate:
-                    # An encrypted key would ask the terminal for its password.
-                    context.load_cert_chain(destination.client_certificate, destination.client_key, password=lambda: "")
-            except OSError as error:
-                raise OSError(f"the certificate files cannot be used: {error.strerror or error}") from error
-            self._context = context
+        stamp = stamp_of(self._destination)
+        if self._context is None or stamp != self._stamp:
+            self._context, self._stamp = tls_context(self._destination), stamp
         return self._context
-
-
-def _left(deadline: float) -> float:
-    left = deadline - time.monotonic()
-    if left <= 0:
-        raise TimeoutError("the deadline has passed")
-    return min(left, 86400.0)  # a socket takes no infinity
-
-
-def _look_up(host: str, port: int, deadline: float, known: _Addresses) -> _Addresses:
-    # A resolver cannot be given a deadline and may take 10 s, so it is asked in a thread of its own.
-    try:
-        return socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
-    except socket.gaierror:
-        found: SimpleQueue[_Addresses | OSError] = SimpleQueue()
-
-    def ask() -> None:
-        try:
-            found.put(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
-        except OSError as error:
-            found.put(error)
-
-    try:
-        threading.Thread(target=ask, name="otel-workflow-resolver", daemon=True).start()
-        answer = found.get(timeout=_left(deadline))
-    except (RuntimeError, Empty):  # no thread can be started while the interpreter ends; or no answer
-        answer = known or TimeoutError("the name was not resolved in time")
-    if isinstance(answer, OSError):
-        raise answer
-    return answer
 
 
 def _open_tunnel(wire: _Wire, url: SplitResult, proxy: SplitResult) -> None:
@@ -319,9 +311,15 @@ def _reason(error: Exception) -> str:
         return "the host name is not known"
     if isinstance(error, ConnectionRefusedError):
         return "connection refused"
+    if isinstance(error, OSError):
+        return _tls_reason(error) or one_line(error.strerror or str(error)) or type(error).__name__
+    return f"broken HTTP: {one_line(str(error)) or type(error).__name__}"
+
+
+def _tls_reason(error: OSError) -> str:
     said = getattr(error, "verify_message", "")  # of a certificate that does not verify
     if said:
         return f"certificate: {one_line(said)}"
-    if isinstance(error, OSError):
-        return one_line(error.strerror or str(error)) or type(error).__name__
-    return f"broken HTTP: {one_line(str(error)) or type(error).__name__}"
+    if "CERTIFICATE_REQUIRED" in str(getattr(error, "reason", "")):
+        return WANTS_CERTIFICATE
+    return ""

@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from otel_workflow.bridge.destination import Destination
+from otel_workflow.bridge.shipment import Shipment
 from otel_workflow.cli.backlog import look_at
 from otel_workflow.cli.output import complain, show, show_json
 from otel_workflow.cli.place import journal_directory, reason_for
 from otel_workflow.errors import JournalError
-from otel_workflow.journal import Cursor
+from otel_workflow.journal import DEAD, Cursor
 from otel_workflow.journal.bound import size_of
 from otel_workflow.journal.pack import PACK, count_members
 from otel_workflow.journal.reader import RETIRED
@@ -45,6 +46,11 @@ def show_books(journal: Path | None, *, as_json: bool) -> int:
 def _books(directory: Path, given: Path | None) -> dict[str, Any]:
     found = look_at(directory, budget=_BUDGET)
     now = time.time_ns()
+    shipped = Shipment()
+    saved = Cursor(directory, "traces").load().get("books")
+    shipped.load(saved)
+    totals = shipped.totals()
+    success = _seconds(totals["last_success"]) if saved else _last_success(directory)
     return {
         "schema": 1,
         "journal": str(directory),
@@ -61,7 +67,13 @@ def _books(directory: Path, given: Path | None) -> dict[str, Any]:
         "open_phases": found.open_phases,
         "waiting": found.waiting,
         "oldest_waiting": None if found.oldest_ns is None else max(now - found.oldest_ns, 0) / 1e9,
-        "last_success": _last_success(directory),
+        "delivered": totals["delivered"],
+        "refused": totals["refused"],
+        "trimmed": totals["trimmed"],
+        "dead": totals["dead"],
+        "dead_not_kept": totals["dead_not_kept"],
+        "last_success": success,
+        "last_error": _last_error(totals["last_error"]),
         "endpoint": _endpoint(),
         "dropped": found.dropped,
     }
@@ -78,7 +90,12 @@ def _endpoint() -> str | None:
 
 
 def _files(directory: Path) -> list[Path]:
-    return [path for place in (directory, directory / RETIRED) if place.is_dir() for path in place.iterdir()]
+    return [
+        path
+        for place in (directory, directory / RETIRED, directory / DEAD)
+        if place.is_dir()
+        for path in place.iterdir()
+    ]
 
 
 def _count_retired(directory: Path) -> int:
@@ -91,6 +108,15 @@ def _count_of(path: Path) -> int:
         return count_members(path) if path.suffix == PACK else 1
     except OSError:
         return 0
+
+
+def _seconds(time_ns: int | None) -> float | None:
+    return None if time_ns is None else time_ns / 1e9
+
+
+def _last_error(said: list[Any] | None) -> dict[str, Any] | None:
+    """Why spans wait, or waited last: what a backend or the way to it said, and since when (seconds)."""
+    return None if said is None else {"said": said[1], "since": said[0] / 1e9}
 
 
 def _last_success(directory: Path) -> float | None:
@@ -122,6 +148,16 @@ def _lines(books: dict[str, Any]) -> list[tuple[str, str]]:
         ("endpoint", books["endpoint"] or "none set, nothing is sent (OTEL_EXPORTER_OTLP_ENDPOINT)"),
         ("dropped", lost or "nothing"),
     ]
+    if books["last_error"]:
+        since = books["last_error"]["since"]
+        over = " and over since" if sent is not None and sent >= since else ""
+        at = moment(round(since * 1e9))
+        lines.insert(-2, ("last error", f"{printable(books['last_error']['said'])} (from {at}{over})"))
+    if books["refused"]:
+        lines.append(("refused", ", ".join(f"{count} {printable(why)}" for why, count in books["refused"].items())))
+        kept = f"{books['dead']} kept (see: otel-workflow journal cat --dead)"
+        lost = f", {books['dead_not_kept']} not kept" if books["dead_not_kept"] else ""
+        lines.append(("dead letters", kept + lost))
     if books["damaged_bytes"] or books["quarantined"]:
         files = len(books["quarantined"])
         lines.append(("damaged", f"{books['damaged_bytes']} bytes, {files} files (see: otel-workflow journal verify)"))

@@ -15,7 +15,7 @@ from otel_workflow.journal.record import decode_event, decode_span
 from otel_workflow.report.text import moment
 from otel_workflow.report.wording import printable
 
-__all__ = ("CheckedFile", "check_files", "describe_records", "line_of")
+__all__ = ("CheckedFile", "check_files", "describe_records", "letter_line", "line_of")
 
 _KINDS = {1: "header", 2: "event", 3: "span", 4: "anchor", 5: "end"}
 
@@ -155,3 +155,13 @@ def line_of(record: dict[str, Any]) -> str:
     elif "bytes" in record:
         said += f"  {record['bytes']} bytes"
     return printable(said)
+
+
+def letter_line(letter: dict[str, Any]) -> str:
+    """Return one dead letter as a line for people, safe for a terminal."""
+    at = moment(letter["time_ns"]) if isinstance(letter.get("time_ns"), int) else ""
+    size = f"{len(str(letter.get('span', ''))) * 3 // 4} bytes"
+    ids = f"{letter.get('trace_id', '')}:{letter.get('span_id', '')}"
+    return printable(
+        "  ".join(filter(None, [at, ids, str(letter.get("name", "")), size, str(letter.get("reason", ""))]))
+    )

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Literal
 
 from otel_workflow import semconv
+from otel_workflow.bridge.clients import client_for
 from otel_workflow.bridge.destination import Destination
-from otel_workflow.bridge.http import OtlpHttpClient
 from otel_workflow.bridge.otlp import encode_request, encode_resource, encode_scope, encode_span
 from otel_workflow.bridge.span_data import SpanData
 from otel_workflow.cli.place import journal_directory, reason_for
@@ -132,7 +132,7 @@ def _send_test_span(destination: Destination, trace_id: bytes) -> Check:
         semconv.SCHEMA_URL,
         [encode_span(span)],
     )
-    client, begun = OtlpHttpClient(destination), time.monotonic()
+    client, begun = client_for(destination), time.monotonic()
     answer = client.send(encode_request([group]), deadline=begun + _SEND_SECONDS)
     client.close()
     took = round((time.monotonic() - begun) * 1000)

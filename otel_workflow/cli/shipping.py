@@ -16,7 +16,6 @@ from typing import Literal
 
 from otel_workflow.bridge.answer import Answer
 from otel_workflow.bridge.directory import DirectoryShipper, count_waiting
-from otel_workflow.bridge.http import OtlpHttpClient
 from otel_workflow.bridge.shipper import Client
 from otel_workflow.journal.upkeep import MAX_BYTES
 
@@ -57,13 +56,19 @@ class _Impatient:
     def send(self, body: bytes, *, deadline: float) -> Answer:
         return self._client.send(body, deadline=min(deadline, time.monotonic() + self._patience))
 
+    def interrupt(self) -> None:
+        self._client.interrupt()
+
+    def before_fork(self) -> None:
+        self._client.before_fork()
+
     def close(self) -> None:
         self._client.close()
 
 
 def ship_once(
     directory: Path,
-    client: OtlpHttpClient,
+    client: Client,
     key: str,
     *,
     deadline: float,

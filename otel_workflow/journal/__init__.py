@@ -7,17 +7,20 @@ byte-identical.* One directory per project or CI job, one segment per process.
 from __future__ import annotations
 
 from otel_workflow.journal.cursor import Cursor, DirectoryLock
+from otel_workflow.journal.dead_letters import DEAD, DeadLetters, read_dead_letters
 from otel_workflow.journal.liveness import evidence_ns, is_alive
 from otel_workflow.journal.memory import MemoryJournal
 from otel_workflow.journal.reader import JournalReader, Record, Segment
 from otel_workflow.journal.writer import END, EVENT, HEADER, SPAN, JournalWriter
 
 __all__ = (
+    "DEAD",
     "END",
     "EVENT",
     "HEADER",
     "SPAN",
     "Cursor",
+    "DeadLetters",
     "DirectoryLock",
     "Journal",
     "JournalReader",
@@ -27,6 +30,7 @@ __all__ = (
     "Segment",
     "evidence_ns",
     "is_alive",
+    "read_dead_letters",
 )
 
 Journal = JournalWriter | MemoryJournal

@@ -16,9 +16,9 @@ from opentelemetry import trace
 from opentelemetry.sdk.resources import Resource
 
 from otel_workflow import semconv
+from otel_workflow.bridge.clients import client_for
 from otel_workflow.bridge.destination import Destination
 from otel_workflow.bridge.directory import DirectoryShipper, count_waiting
-from otel_workflow.bridge.http import OtlpHttpClient
 from otel_workflow.bridge.in_memory import MemoryShipper
 from otel_workflow.bridge.processor import JournalSpanProcessor
 from otel_workflow.bus import WorkflowEventBus, get_bus
@@ -304,13 +304,11 @@ def _deliver(
     if isinstance(journal, MemoryJournal):
         if "_pytest" in sys.modules:
             return  # under somebody's tests nothing is shipped
-        runtime._delivery = Delivery(lambda: MemoryShipper(journal, OtlpHttpClient(destination)))
+        runtime._delivery = Delivery(lambda: MemoryShipper(journal, client_for(destination)))
     else:
         directory, most, ttl = journal.directory, settings.journal_max, settings.run_ttl
         runtime._delivery = Delivery(
-            lambda: DirectoryShipper(
-                directory, OtlpHttpClient(destination), destination.key, max_bytes=most, run_ttl=ttl
-            )
+            lambda: DirectoryShipper(directory, client_for(destination), destination.key, max_bytes=most, run_ttl=ttl)
         )
     recorder.wake = runtime._delivery.start
 

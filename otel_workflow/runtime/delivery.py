@@ -21,6 +21,8 @@ PATIENCE = 0.22
 """Longest wait without progress, in seconds; what else an exit does fits into the 0.3 s we promise."""
 _SHORTEST, _LONGEST = 0.05, 1.0
 _SEND_TIMEOUT = 10.0
+_BREAK_OFF = 0.1
+"""How long a send that was interrupted may take to end, in seconds."""
 
 
 class Line(Protocol):
@@ -95,13 +97,21 @@ class Delivery:
             self._wake.clear()
 
     def stop(self) -> None:
-        """Stop the thread, before a fork; a send that hangs is waited for once, and not for long."""
+        """Stop the thread, before a fork; a send is waited for as long as our patience, then broken off."""
         thread, self._thread = self._thread, None
         self._paused = thread is not None
-        if thread is not None and thread is not threading.current_thread():
-            self._wake.set()
-            thread.join(0.0 if thread is self._stuck else PATIENCE)
-            self._stuck = thread if thread.is_alive() else None
+        if thread is None or thread is threading.current_thread():
+            return
+        client = self.line.shipper.client
+        self._wake.set()
+        thread.join(0.0 if thread is self._stuck else PATIENCE)
+        end = time.monotonic() + _BREAK_OFF
+        while thread.is_alive() and time.monotonic() < end:
+            guarded(None, client.interrupt)  # again and again: it may have been about to send
+            thread.join(_BREAK_OFF / 10)
+        self._stuck = thread if thread.is_alive() else None
+        if self._stuck is None:
+            guarded(None, client.before_fork)
 
     def resume(self) -> None:
         """Go on after a fork, if the thread was running before it: a line is for one thread at a time."""

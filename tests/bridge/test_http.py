@@ -14,12 +14,14 @@ import zlib
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from opentelemetry import context as otel_context
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
     ExportTracePartialSuccess,
     ExportTraceServiceResponse,
@@ -169,13 +171,13 @@ def _partial(rejected: int, message: str) -> bytes:
         (_response(200, b"\xff\xff"), Answer("accepted", 200, 0, "the answer does not parse")),
         (_response(200, b"{}", "application/json"), Answer("accepted", 200)),
         (_response(200, b'{"partialSuccess": {"rejectedSpans": "4"}}', "application/json"), Answer("accepted", 200, 4)),
-        (_response(400, b"\x08\x03\x12\x07bad id!"), Answer("refused", 400, message="bad id!")),
+        (_response(400, b"\x08\x03\x12\x07bad id!"), Answer("refused", 400, message="bad id!", blames="data")),
         (_response(401, b"who\x1b[31m are\r\n you", "text/plain"), Answer("refused", 401, message="who [31m are you")),
-        (_response(413), Answer("refused", 413)),
+        (_response(413), Answer("refused", 413, blames="size")),
         (_response(404, b"x" * 999, "text/plain"), Answer("refused", 404, message="x" * 200)),
         (_response(408), Answer("retry", 408)),
         (_response(429, Retry_After="7"), Answer("retry", 429, retry_after=7.0)),
-        (_response(500), Answer("retry", 500)),
+        (_response(500), Answer("retry", 500, blames="either")),
         (_response(503, Retry_After="3600"), Answer("retry", 503, retry_after=900.0)),
         (_response(599, Retry_After="soon"), Answer("retry", 599)),
     ],
@@ -488,6 +490,51 @@ def test_a_forked_child_opens_its_own_connection(
     assert peer.connections == 2
 
 
+@pytest.mark.parametrize("warm", [False, True], ids=["first request", "kept connection"])
+@pytest.mark.parametrize("secure", [False, True], ids=["reading", "handshake"])
+def test_another_thread_can_break_a_hanging_send_off(
+    peer: Peer, client_of: MakeClient, *, warm: bool, secure: bool
+) -> None:
+    def deaf(connection: socket.socket, stop: threading.Event) -> None:
+        if warm and not secure:
+            peer.read(connection)
+            connection.sendall(_response(200))
+        connection.recv(65536)
+        arrived.set()
+        stop.wait(20)
+
+    arrived, answers = threading.Event(), list[Answer]()
+    peer.serve(deaf, deaf)
+    client = client_of(peer.url.replace("http:", "https:") if secure else peer.url)
+    if warm and not secure:
+        assert _send(client).kind == "accepted"
+    thread = threading.Thread(target=lambda: answers.append(_send(client, within=60.0)))
+    thread.start()
+    assert arrived.wait(10)
+    while thread.is_alive():
+        client.interrupt()
+        thread.join(0.05)
+    assert answers == [Answer("unreachable", message="interrupted")]
+
+
+def test_nothing_instruments_our_own_requests(
+    peer: Peer, client_of: MakeClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[object] = []
+    real = HTTPConnection.request
+
+    def watch(self: HTTPConnection, *args: Any, **options: Any) -> None:
+        seen.append(otel_context.get_value(otel_context._SUPPRESS_INSTRUMENTATION_KEY))
+        seen.append(otel_context.get_value("suppress_instrumentation"))
+        real(self, *args, **options)
+
+    monkeypatch.setattr(HTTPConnection, "request", watch)
+    peer.serve(peer.replying(_response(200)))
+    assert _send(client_of(peer.url)).kind == "accepted"
+    assert seen == [True, True]
+    assert otel_context.get_value("suppress_instrumentation") is None
+
+
 # ---- what is sent -----------------------------------------------------------------------
 
 
@@ -715,7 +762,7 @@ def test_a_malformed_endpoint_is_an_error_that_names_the_variable(name: str, end
     assert "secret" not in str(caught.value)
 
 
-@pytest.mark.parametrize("protocol", ["grpc", "http/json", "smoke"])
+@pytest.mark.parametrize("protocol", ["http/json", "smoke"])
 def test_another_protocol_is_an_error_with_a_remedy(protocol: str) -> None:
     with pytest.raises(ConfigError, match=f"OTEL_EXPORTER_OTLP_PROTOCOL='{protocol}'") as caught:
         _from(PROTOCOL=protocol)

@@ -45,13 +45,29 @@ def verify(journal: JournalDir = None, as_json: AsJson = False) -> int:
     return _DAMAGED if damaged else 0
 
 
-def cat(journal: JournalDir = None, as_json: AsJson = False) -> int:
-    """Show every record, file by file; with --json one JSON object a line."""
-    from otel_workflow.cli.checking import describe_records, line_of
+def cat(
+    dead: Annotated[bool, typer.Option("--dead", help="Only what no backend takes: dead letters.")] = False,
+    journal: JournalDir = None,
+    as_json: AsJson = False,
+) -> int:
+    """Show every record, file by file; with --json one JSON object a line.
+
+    With --dead the spans that a backend refused for good, and why, oldest first.
+    """
+    from otel_workflow.cli.checking import describe_records, letter_line, line_of
     from otel_workflow.cli.output import show, show_json
     from otel_workflow.cli.place import journal_directory
+    from otel_workflow.journal import read_dead_letters
 
-    for record in describe_records(journal_directory(journal)):
+    directory = journal_directory(journal)
+    if dead:
+        for letter in read_dead_letters(directory):
+            if as_json:
+                show_json({"schema": 1, **letter}, indent=None)
+            else:
+                show(letter_line(letter))
+        return 0
+    for record in describe_records(directory):
         if as_json:
             show_json({"schema": 1, **record}, indent=None)
         else:

@@ -62,13 +62,13 @@ def ship(
 
 
 def _ship(directory: Path, destination: Destination, limit: float, settings: Settings, *, patient: bool) -> Shipped:
-    from otel_workflow.bridge.http import OtlpHttpClient
+    from otel_workflow.bridge.clients import client_for
     from otel_workflow.cli.output import tell
     from otel_workflow.cli.shipping import Shipped, ship_once
 
     if not directory.is_dir():
         return Shipped()
-    client = OtlpHttpClient(destination)
+    client = client_for(destination)
     return ship_once(
         directory,
         client,

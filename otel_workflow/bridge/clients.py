@@ -1,0 +1,19 @@
+"""Chooses the client that speaks a destination's protocol."""
+
+from __future__ import annotations
+
+from otel_workflow.bridge.destination import Destination
+from otel_workflow.bridge.shipper import Client
+
+__all__ = ("client_for",)
+
+
+def client_for(destination: Destination) -> Client:
+    """Return a client for the destination; it connects, and loads its library, with its first request."""
+    if destination.protocol == "grpc":
+        from otel_workflow.bridge.grpc import OtlpGrpcClient
+
+        return OtlpGrpcClient(destination)
+    from otel_workflow.bridge.http import OtlpHttpClient
+
+    return OtlpHttpClient(destination)
