@@ -6,7 +6,6 @@ an oracle that used them would agree with their mistakes.
 
 from __future__ import annotations
 
-import json
 import os
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -19,7 +18,7 @@ from otel_workflow.bridge.pump import Pump
 from otel_workflow.bridge.sources import sources_of
 from otel_workflow.errors import DecodeError
 from otel_workflow.events import END_TRANSITIONS
-from otel_workflow.journal import END, EVENT, SPAN, Cursor, JournalReader, Record, is_alive
+from otel_workflow.journal import EVENT, SPAN, Cursor, JournalReader, Record, is_alive
 from otel_workflow.journal.record import decode_event, decode_span
 from otel_workflow.testing.received import Item
 
@@ -110,13 +109,12 @@ class JournalBooks:
     """What a journal directory holds, as ids in hex.
 
     ``emitted`` had an end, or an owner that died; ``spooled`` wait to be sent; ``open`` may still
-    come, or are another SDK's to send. ``dropped`` counts records that never reached the disk.
+    come, or are another SDK's to send. What never reached the disk is in no record, and not here.
     """
 
     emitted: set[str] = field(default_factory=set)
     spooled: set[str] = field(default_factory=set)
     open: set[str] = field(default_factory=set)
-    dropped: dict[str, int] = field(default_factory=dict)
 
 
 def journal_books(directory: str | os.PathLike[str], delivered: Sequence[Mapping[str, Any]] = ()) -> JournalBooks:
@@ -126,18 +124,16 @@ def journal_books(directory: str | os.PathLike[str], delivered: Sequence[Mapping
     JournalError (OW-202) when the directory cannot be read.
     """
     books = JournalBooks()
-    dropped: dict[str, dict[str, int]] = {}
+    owners: dict[str, _Seen] = {}
     for segment in JournalReader(directory, retired=True).segments():
-        lives = segment.ended == "sealed" or is_alive(segment)
-        seen = _Seen()
+        seen = owners.setdefault(segment.owner, _Seen())
         for record in segment.read():
             seen.take(record)
-        dropped[segment.owner] = seen.dropped or dropped.get(segment.owner, {})
-        books.emitted |= seen.ended if lives else seen.ended | seen.began
+        # The newest segment comes last and speaks for the process; sealed, it has gone on in another.
+        seen.lives = segment.ended == "sealed" or is_alive(segment)
+    for seen in owners.values():
+        books.emitted |= seen.ended if seen.lives else seen.ended | seen.began
         books.open |= seen.began | seen.elsewhere
-    for counts in dropped.values():
-        for reason, count in counts.items():
-            books.dropped[reason] = books.dropped.get(reason, 0) + count
     waiting, markers = _waiting(directory)
     books.spooled = waiting - books.open | waiting & books.emitted
     books.spooled |= markers
@@ -148,12 +144,13 @@ def journal_books(directory: str | os.PathLike[str], delivered: Sequence[Mapping
 
 @dataclass(slots=True)
 class _Seen:
-    """What the records of one segment say."""
+    """What the records of one process say, and whether it lives."""
+
+    lives: bool = True
 
     began: set[str] = field(default_factory=set)
     ended: set[str] = field(default_factory=set)
     elsewhere: set[str] = field(default_factory=set)
-    dropped: dict[str, int] = field(default_factory=dict)
 
     def take(self, record: Record) -> None:
         try:
@@ -161,11 +158,7 @@ class _Seen:
                 self._take_event(record.payload)
             elif record.kind == SPAN:
                 self.ended.add(_field(decode_span(record.payload)[3], _SPAN_ID))
-            elif record.kind == END:
-                self.dropped = {
-                    str(reason): int(count) for reason, count in json.loads(record.payload)["dropped"].items()
-                }
-        except (DecodeError, ValueError, KeyError, TypeError, AttributeError):
+        except (DecodeError, ValueError):
             return  # a damaged record is for the reader's own books
 
     def _take_event(self, payload: bytes) -> None:

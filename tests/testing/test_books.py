@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from otel_workflow.testing import OtlpReceiver
+from otel_workflow.testing.books import journal_books
 from tests.endtoend.processes import Program
 from tests.endtoend.shipping import ship
 from tests.testing.sending import body, client_of, send, span
@@ -103,6 +105,17 @@ def test_phases_open_in_a_living_process_are_not_emitted_yet(tmp_path: Path) -> 
         program.hear()
         ship(tmp_path, receiver.endpoint)
         assert "4 emitted = 4 delivered + 0 spooled + 0 dropped" == str(receiver.check_identity(tmp_path))
+
+
+def test_what_a_killed_process_left_open_in_an_earlier_segment_was_emitted(tmp_path: Path) -> None:
+    with Program("large", OW_JOURNAL=str(tmp_path)) as program:
+        program.hear()
+        program.finish(kill=signal.SIGKILL)
+    assert len(list(tmp_path.glob("*.owj"))) > 1
+    with OtlpReceiver() as receiver:
+        books = receiver.check_identity(tmp_path)
+        assert "1503 emitted = 0 delivered + 1503 spooled + 0 dropped" == str(books)
+        assert 1503 == len(journal_books(tmp_path).emitted)  # not because they wait: by the records alone
 
 
 def test_a_journal_that_claims_to_be_delivered_and_is_not_is_found(tmp_path: Path) -> None:
