@@ -15,7 +15,8 @@ from opentelemetry.trace import Status, StatusCode
 from otel_workflow import semconv
 from otel_workflow.events import Outcome, transition_of
 from otel_workflow.instrumentation import environment
-from otel_workflow.instrumentation.bodies import end_body, identity, record, start_body
+from otel_workflow.instrumentation.attributes import written
+from otel_workflow.instrumentation.bodies import end_body, flags_of, progress_body, record, start_body
 from otel_workflow.instrumentation.context import enter, leave, surroundings, task_key
 from otel_workflow.instrumentation.parentage import find_parent, name_run
 from otel_workflow.instrumentation.phases import Phase, Workflow
@@ -48,19 +49,18 @@ def begin(spec: Spec, recorder: Recorder, at_ns: int | None = None) -> Phase:
     parent, outer, inferred = find_parent(spec, recorder, outer, span)
     time_ns, mono = recorder.clock.now()
     time_ns = time_ns if at_ns is None else at_ns
-    made = make_span(spec, recorder, parent, outer, previous, time_ns)
-    phase = (Workflow if spec.is_run else Phase)(spec, recorder, made, previous)
-    phase._start_ns, phase._start_mono = time_ns, mono
+    initial, said = written(spec.attributes)
+    made = make_span(spec, recorder, parent, outer, previous, time_ns, initial)
+    phase = (Workflow if spec.is_run else Phase)(spec, recorder, made, previous, time_ns, mono)
     phase._pid, phase._task = os.getpid(), task_key()
     phase._outer, phase._inferred, phase._reporter = outer, inferred, report_progress
-    context = made.get_span_context()
-    phase.trace_id, phase.span_id = f"{context.trace_id:032x}", f"{context.span_id:016x}"
     name_run(phase, recorder, parent)
+    phase._flags = flags_of(phase, parent)
     if recorder.lane == "sdk":
         made.add_event(*semconv.lifecycle_event(spec.subject, None), timestamp=time_ns)
     if recorder.on_start is not None:
         recorder.on_start(made, previous)
-    record(phase, "started", time_ns, mono, start_body(phase, parent))
+    record(phase, "started", time_ns, mono, start_body(phase, parent, said))
     if recorder.journal is not None:
         recorder.journal.phase_opened()
     if spec.is_run and not phase._nested:
@@ -87,10 +87,7 @@ def report_progress(phase: Phase, done: float, total: float | None, message: str
 
 def _write_progress(phase: Phase, report: dict[str, Any], time_ns: int, mono: int) -> None:
     phase._progress_ns, phase._progress_held = mono, None
-    body = identity(phase)
-    body["start"] = phase._start_ns
-    body["payload"] = {**body.get("payload", {}), **report}
-    record(phase, "progress", time_ns, mono, body)
+    record(phase, "progress", time_ns, mono, progress_body(phase, report))
 
 
 def finish(phase: Phase, error: BaseException | None, at_ns: int | None = None) -> None:
@@ -108,7 +105,7 @@ def finish(phase: Phase, error: BaseException | None, at_ns: int | None = None) 
     elapsed = mono - phase._start_mono if at_ns is None else at_ns - phase._start_ns
     time_ns = phase._start_ns + max(elapsed, 0)
     verdict = _verdict(phase, error)
-    if verdict.is_error and not verdict.error_type:
+    if verdict is not SUCCESS and verdict.is_error and not verdict.error_type:
         verdict = replace(verdict, error_type=semconv.ERROR_TYPE_OTHER)
     _hand_up(phase, verdict, error)
     if phase._progress_held is not None:
@@ -146,7 +143,8 @@ def _verdict(phase: Phase, error: BaseException | None) -> Verdict:
             )
     if marked is not None:
         return marked
-    status = getattr(phase.span, "status", None)
+    span = phase.span
+    status = getattr(span, "status", None) if not isinstance(span, PhaseSpan) or span.gathered is not None else None
     if isinstance(status, Status) and status.status_code is StatusCode.ERROR:
         return Verdict(Outcome.FAILURE, masked(clean_text(status.description or "", MAX_REASON)))
     if phase._handed:
@@ -168,7 +166,8 @@ def _hand_up(phase: Phase, verdict: Verdict, error: BaseException | None) -> Non
     spec, outer = phase._spec, phase._outer
     if outer is None or outer._ended:
         return
-    if verdict.is_error and error is None and not spec.allow_failure:
+    if verdict.outcome is Outcome.SUCCESS:
+        if spec.attempt > 1:
+            outer._handed.pop(spec.name, None)
+    elif verdict.is_error and error is None and not spec.allow_failure:
         outer._handed[spec.name] = verdict
-    elif verdict.outcome is Outcome.SUCCESS and spec.attempt > 1:
-        outer._handed.pop(spec.name, None)
