@@ -74,7 +74,7 @@ def _payload(phase: Phase) -> dict[str, Any]:
     return {} if payload is None else clean_attributes(payload)
 
 
-def start_body(phase: Phase, parent: SpanContext | None, attributes: str) -> str:
+def start_body(phase: Phase, attributes: str) -> str:
     """Return what a start record says beyond ids and times; ``attributes`` are JSON already."""
     spec, outer = phase._spec, phase._outer
     if not spec.said:
@@ -84,7 +84,7 @@ def start_body(phase: Phase, parent: SpanContext | None, attributes: str) -> str
         said += f',"attributes":{attributes}'
     if spec.payload is not None and (payload := _payload(phase)):
         said += f',"payload":{attributes_text(payload)}'
-    if outer is not None and parent is not None and outer._span_number() != parent.span_id:
+    if phase._apart and outer is not None:
         said += f',"parent_phase":"{outer.span_id}"'
     if phase._inferred:
         said += ',"inferred":true'

@@ -17,6 +17,7 @@ from otel_workflow.events import Outcome, transition_of
 from otel_workflow.instrumentation import environment
 from otel_workflow.instrumentation.attributes import written
 from otel_workflow.instrumentation.bodies import end_body, flags_of, progress_body, record, start_body
+from otel_workflow.instrumentation.children import child_of
 from otel_workflow.instrumentation.context import enter, leave, surroundings, task_key
 from otel_workflow.instrumentation.parentage import find_parent, name_run
 from otel_workflow.instrumentation.phases import Phase, Workflow
@@ -32,6 +33,8 @@ from otel_workflow.masking import masked
 from otel_workflow.values import clean_attributes, clean_text
 
 if TYPE_CHECKING:
+    from opentelemetry.context import Context
+
     from otel_workflow.instrumentation.recorder import Recorder
     from otel_workflow.instrumentation.spec import Spec
 
@@ -46,27 +49,47 @@ def begin(spec: Spec, recorder: Recorder, at_ns: int | None = None) -> Phase:
     ``at_ns`` is when it began, for one that is told of afterwards; by default now.
     """
     previous, outer, span = surroundings()
-    parent, outer, inferred = find_parent(spec, recorder, outer, span)
     time_ns, mono = recorder.clock.now()
-    time_ns = time_ns if at_ns is None else at_ns
+    if at_ns is not None:
+        time_ns = at_ns
     initial, said = written(spec.attributes)
-    made = make_span(spec, recorder, parent, outer, previous, time_ns, initial)
-    phase = (Workflow if spec.is_run else Phase)(spec, recorder, made, previous, time_ns, mono)
-    phase._pid, phase._task = os.getpid(), task_key()
-    phase._outer, phase._inferred, phase._reporter = outer, inferred, report_progress
-    name_run(phase, recorder, parent)
-    phase._flags = flags_of(phase, parent)
+    phase = child_of(outer, span, spec, recorder, previous, (time_ns, mono), initial)
+    if phase is None:
+        phase = _place(spec, recorder, previous, outer, span, (time_ns, mono), initial)
+    made = phase.span
+    phase._pid, phase._task, phase._reporter = os.getpid(), task_key(), report_progress
     if recorder.lane == "sdk":
         made.add_event(*semconv.lifecycle_event(spec.subject, None), timestamp=time_ns)
     if recorder.on_start is not None:
         recorder.on_start(made, previous)
-    record(phase, "started", time_ns, mono, start_body(phase, parent, said))
+    record(phase, "started", time_ns, mono, start_body(phase, said))
     if recorder.journal is not None:
         recorder.journal.phase_opened()
     if spec.is_run and not phase._nested:
         recorder.open_runs[id(phase)] = phase
         environment.publish(recorder)
     enter(phase, previous)
+    return phase
+
+
+def _place(
+    spec: Spec,
+    recorder: Recorder,
+    previous: Context,
+    outer: Phase | None,
+    span: Any,
+    times: tuple[int, int],
+    initial: dict[str, Any],
+) -> Phase:
+    """Find out where a phase belongs, and make it."""
+    parent, outer, inferred = find_parent(spec, recorder, outer, span)
+    made = make_span(spec, recorder, parent, outer, previous, times[0], initial)
+    phase = (Workflow if spec.is_run else Phase)(spec, recorder, made, previous, *times)
+    phase._outer, phase._inferred = outer, inferred
+    # A library's span may stand between the phase and the one around it.
+    phase._apart = bool(outer and parent and outer.span.get_span_context().span_id != parent.span_id)
+    name_run(phase, recorder, parent)
+    phase._flags = flags_of(phase, parent)
     return phase
 
 

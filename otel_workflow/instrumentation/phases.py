@@ -38,6 +38,7 @@ class Phase:
 
     __slots__ = (
         "__weakref__",
+        "_apart",
         "_ended",
         "_ending",
         "_flags",
@@ -85,6 +86,7 @@ class Phase:
         self._reporter: Callable[[Phase, float, float | None, str], None] | None = None
         self._nested: bool = False
         self._inferred: bool = False
+        self._apart: bool = False
         self._ended: bool = recorder is None
         self._verdict: Verdict | None = None
         self._handed: dict[str, Verdict] = {}
@@ -111,10 +113,7 @@ class Phase:
     @property
     def span_id(self) -> str:
         """The id of its span in lower-case hex; empty when inert."""
-        return f"{self._span_number():016x}" if self._recorder is not None else ""
-
-    def _span_number(self) -> int:
-        return self.span.get_span_context().span_id
+        return f"{self.span.get_span_context().span_id:016x}" if self._recorder is not None else ""
 
     def set_attribute(self, key: str, value: AttributeValue) -> None:
         """Set an attribute of the phase's span; any value is taken, none raises."""

@@ -35,14 +35,13 @@ from otel_workflow.values import MAX_ITEMS, MAX_TEXT, MAX_TOTAL, clean_attribute
 if TYPE_CHECKING:
     from opentelemetry.util.types import Attributes, AttributeValue
 
-    from otel_workflow.clock import Clock
+    from otel_workflow.instrumentation.recorder import Recorder
 
 __all__ = ("NO_STATE", "Gathered", "PhaseSpan")
 
 SAMPLED, UNSAMPLED = TraceFlags(TraceFlags.SAMPLED), TraceFlags(TraceFlags.DEFAULT)
 NO_STATE = TraceState()
 MAX_STACK = 8 * 1024
-_NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
 class Gathered:
@@ -78,7 +77,6 @@ class PhaseSpan(Span):
 
     __slots__ = (
         "_context",
-        "clock",
         "end_time",
         "gathered",
         "ids",
@@ -87,7 +85,7 @@ class PhaseSpan(Span):
         "name",
         "on_end",
         "parent",
-        "resource",
+        "recorder",
         "sampled",
         "start_time",
         "trace_state",
@@ -99,25 +97,23 @@ class PhaseSpan(Span):
         ids: bytes,
         parent: SpanContext | None,
         start_time: int,
-        clock: Clock,
-        *,
-        sampled: bool = True,
-        kind: SpanKind = SpanKind.INTERNAL,
-        state: TraceState = NO_STATE,
-        initial: Mapping[str, Any] | None = None,
+        recorder: Recorder,
+        sampled: bool,
+        kind: SpanKind,
+        trace_state: TraceState,
+        initial: Mapping[str, Any],
     ) -> None:
         self.name = name
         self.ids = ids
         self.sampled = sampled
-        self.trace_state = state
+        self.trace_state = trace_state
         self.parent = parent
         self.kind = kind
         self.start_time = start_time
         self.end_time: int | None = None
-        self.clock = clock
-        self.initial: Mapping[str, Any] = initial or _NOTHING
+        self.recorder = recorder
+        self.initial = initial
         self.gathered: Gathered | None = None
-        self.resource: Any = None
         self.on_end: Any = None
         self._context: SpanContext | None = None
 
@@ -175,7 +171,7 @@ class PhaseSpan(Span):
         if into.room <= 0 or len(into.span_events) >= MAX_ITEMS:
             into.dropped[1] += 1
             return
-        time_ns = timestamp if type(timestamp) is int and timestamp > 0 else self.clock.now()[0]
+        time_ns = timestamp if type(timestamp) is int and timestamp > 0 else self.recorder.clock.now()[0]
         made = clean_text(text_of(name), 1024), clean_attributes(attributes, min(MAX_TEXT, into.room))
         into.room -= len(made[0]) + sum(len(key) + weight_of(value) for key, value in made[1].items())
         into.span_events.append((time_ns, *made))
@@ -242,6 +238,11 @@ class PhaseSpan(Span):
     def context(self) -> SpanContext:
         """The same as ``get_span_context()``."""
         return self.get_span_context()
+
+    @property
+    def resource(self) -> Any:
+        """The resource of this process."""
+        return self.recorder.resource
 
     @property
     def status(self) -> Status:

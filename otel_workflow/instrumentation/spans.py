@@ -54,10 +54,7 @@ def make_span(
         trace_id, state = parent.trace_id, parent.trace_state
         ids = b"%b%b%b" % (trace_id.to_bytes(16, "big"), number.to_bytes(8, "big"), parent.span_id.to_bytes(8, "big"))
     sampled = is_sampled(recorder, parent, outer, trace_id, name, initial)
-    made = PhaseSpan(
-        name, ids, parent, time_ns, recorder.clock, sampled=sampled, kind=kind, state=state, initial=initial
-    )
-    made.resource = recorder.resource
+    made = PhaseSpan(name, ids, parent, time_ns, recorder, sampled, kind, state, initial)
     for link in spec.links:
         made.add_link(link.context, link.attributes)
     return made
