@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from otel_workflow.guard import guarded
 from otel_workflow.journal.record import dumps, quoted
 from otel_workflow.masking import masked
 from otel_workflow.values import MAX_ITEMS, MAX_TEXT, MAX_TOTAL, clean_attributes
@@ -27,36 +26,33 @@ def written(attributes: Mapping[str, object] | None) -> tuple[dict[str, Any], st
     """Return what ``clean_attributes`` returns, and the same masked as JSON; never raises."""
     if attributes is None:
         return {}, ""
-    pairs: list[str] = []
-    clean: dict[str, Any] = {}
-    if type(attributes) is dict and len(attributes) <= MAX_ITEMS and guarded(False, _plain, attributes, clean, pairs):
-        return clean, f"{{{','.join(pairs)}}}" if pairs else ""
+    if type(attributes) is dict and len(attributes) <= MAX_ITEMS:
+        clean = {**attributes}  # from here on nobody else changes it
+        if (text := _plain(clean)) is not None:
+            return clean, text
     clean = clean_attributes(attributes)
     return clean, attributes_text(clean) if clean else ""
 
 
-def _plain(attributes: dict[str, object], clean: dict[str, Any], pairs: list[str]) -> bool:
-    """Take attributes as long as all of them are plain; False when one is not."""
-    room = MAX_TOTAL
+def _plain(attributes: dict[str, Any]) -> str | None:
+    """Return attributes as JSON, masked, an empty text for none; None when one of them is not plain."""
+    said, room = "", MAX_TOTAL - MAX_TEXT
     for key, value in attributes.items():
         if type(key) is not str or (name := _keys.get(key) or _begin(key)) is None:
-            return False
+            return None
         kind = type(value)
         if kind is str:
-            room -= len(value)  # type: ignore[arg-type]
-            if room < MAX_TEXT or len(value) > MAX_TEXT or not value.isascii():  # type: ignore[arg-type, attr-defined]
-                return False
-            pairs.append(name + quoted(masked(value)))  # type: ignore[arg-type]
+            room -= len(value)
+            if room < 0 or len(value) > MAX_TEXT or not value.isascii():
+                return None
+            said += f",{name}{quoted(masked(value))}"
         elif kind is bool:
-            pairs.append(name + ("true" if value else "false"))
-        elif kind is int and _INT_MIN <= value <= _INT_MAX:  # type: ignore[operator]
-            pairs.append(f"{name}{value}")
-        elif kind is float and -_INFINITE < value < _INFINITE:  # type: ignore[operator]
-            pairs.append(f"{name}{value!r}")
+            said += f",{name}true" if value else f",{name}false"
+        elif (kind is int and _INT_MIN <= value <= _INT_MAX) or (kind is float and -_INFINITE < value < _INFINITE):
+            said += f",{name}{value!r}"
         else:
-            return False
-        clean[key] = value
-    return True
+            return None
+    return f"{{{said[1:]}}}" if said else ""
 
 
 def _begin(key: str) -> str | None:

@@ -6,6 +6,7 @@ Its trace, run and sampling are those of the phase around it, so nobody is asked
 
 from __future__ import annotations
 
+import struct
 from typing import TYPE_CHECKING, Any
 
 from opentelemetry.trace import SpanKind
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ("child_of",)
 
+_IDS = struct.Struct(">16sQ8s")
 _INTERNAL = SpanKind.INTERNAL
 
 
@@ -49,7 +51,7 @@ def child_of(
     ):
         return None
     around = span.ids
-    ids = b"%b%b%b" % (around[:16], recorder.ids.span_id().to_bytes(8, "big"), around[16:24])
+    ids = _IDS.pack(around[:16], recorder.ids.span_id(), around[16:24])
     context = span.get_span_context()
     made = PhaseSpan(spec.name, ids, context, times[0], recorder, span.sampled, _INTERNAL, span.trace_state, initial)
     phase = Phase(spec, recorder, made, previous, *times)

@@ -12,6 +12,7 @@ from opentelemetry.context import Context
 from otel_workflow.events import Outcome
 from otel_workflow.guard import guarded, text_of
 from otel_workflow.instrumentation.environment import describe
+from otel_workflow.instrumentation.span import PhaseSpan
 from otel_workflow.instrumentation.spec import Spec
 from otel_workflow.instrumentation.verdict import MAX_REASON, Verdict
 from otel_workflow.masking import masked
@@ -108,11 +109,15 @@ class Phase:
     @property
     def trace_id(self) -> str:
         """The id of its trace in lower-case hex; empty when inert."""
+        if isinstance(self.span, PhaseSpan):
+            return self.span.ids[:16].hex()
         return f"{self.span.get_span_context().trace_id:032x}" if self._recorder is not None else ""
 
     @property
     def span_id(self) -> str:
         """The id of its span in lower-case hex; empty when inert."""
+        if isinstance(self.span, PhaseSpan):
+            return self.span.ids[16:24].hex()
         return f"{self.span.get_span_context().span_id:016x}" if self._recorder is not None else ""
 
     def set_attribute(self, key: str, value: AttributeValue) -> None:

@@ -36,7 +36,7 @@ class Scope(Generic[S]):
         self._definition = definition
         self._open: list[Phase] = []
 
-    def _spec(self) -> Spec:
+    def _defined(self) -> Spec:
         """The definition; made of its arguments at first need, so that an inert scope costs nothing."""
         if isinstance(self._definition, tuple):
             self._definition = Spec(*self._definition)
@@ -46,7 +46,10 @@ class Scope(Generic[S]):
         recorder = active()
         if recorder is None:
             return cast("S", INERT_RUN if self._is_run else INERT)
-        opened: Phase = guarded(INERT_RUN if self._is_run else INERT, begin, self._spec(), recorder)
+        spec = self._definition
+        if isinstance(spec, tuple):
+            spec = self._defined()
+        opened: Phase = guarded(INERT_RUN if self._is_run else INERT, begin, spec, recorder)
         self._open.append(opened)
         return opened  # type: ignore[return-value]
 
@@ -84,7 +87,7 @@ class Scope(Generic[S]):
 
     def __call__(self, fn: Callable[P, R], /) -> Callable[P, R]:
         """Decorate a function, coroutine, generator or async generator; it keeps its kind."""
-        is_run, spec = self._is_run, self._spec()
+        is_run, spec = self._is_run, self._defined()
 
         def opening() -> Scope[Any]:
             return Scope(is_run, spec)

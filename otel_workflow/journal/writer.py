@@ -87,7 +87,7 @@ def checksum(fields: bytes, payload: bytes) -> int:
 def frame(kind: int, sequence: int, payload: bytes, flags: int = 0) -> bytes:
     """Return one record as it stands in a segment."""
     fields = FIELDS.pack(MAGIC, kind, flags, 0, len(payload), sequence & 0xFFFFFFFF)
-    return fields + _CRC.pack(_crc32(payload, _crc32(fields))) + payload
+    return b"".join((fields, _CRC.pack(_crc32(payload, _crc32(fields))), payload))
 
 
 def segment_name(owner: str, number: int) -> str:
