@@ -17,6 +17,8 @@ __all__ = ("attributes_text", "written")
 
 _INFINITE = float("inf")
 _INT_MIN, _INT_MAX = -(2**63), 2**63 - 1
+_SURROGATE = "\\ud"
+"""What every surrogate begins with in JSON; where it is half of a pair, the long way is right too."""
 _MOST_KEYS, _LONGEST_KEY = 1024, 256
 _keys: dict[str, str] = {}
 """Keys as they begin a pair in JSON; a program has few of them, so the first thousand are kept."""
@@ -36,14 +38,13 @@ def written(attributes: Mapping[str, object] | None) -> tuple[dict[str, Any], st
 
 def _plain(attributes: dict[str, Any]) -> str | None:
     """Return attributes as JSON, masked, an empty text for none; None when one of them is not plain."""
-    said, room = "", MAX_TOTAL - MAX_TEXT
+    said = ""
     for key, value in attributes.items():
         if type(key) is not str or (name := _keys.get(key) or _begin(key)) is None:
             return None
         kind = type(value)
         if kind is str:
-            room -= len(value)
-            if room < 0 or len(value) > MAX_TEXT or not value.isascii():
+            if len(value) > MAX_TEXT:
                 return None
             said += f",{name}{quoted(masked(value))}"
         elif kind is bool:
@@ -52,6 +53,9 @@ def _plain(attributes: dict[str, Any]) -> str | None:
             said += f",{name}{value!r}"
         else:
             return None
+    # Lone surrogates have to be written out, and far too much has to be cut.
+    if _SURROGATE in said or len(said) > MAX_TOTAL:
+        return None
     return f"{{{said[1:]}}}" if said else ""
 
 

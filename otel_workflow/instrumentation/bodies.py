@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from otel_workflow.events import TRANSITIONS, Outcome
+from otel_workflow.events import TRANSITIONS
 from otel_workflow.instrumentation.attributes import attributes_text
 from otel_workflow.instrumentation.span import NO_STATE, Gathered, PhaseSpan
+from otel_workflow.instrumentation.verdict import SUCCESS, Verdict
 from otel_workflow.journal.record import (
     IS_RUN,
     MAKER_SDK,
@@ -31,12 +32,10 @@ if TYPE_CHECKING:
 
     from otel_workflow.instrumentation.phases import Phase
     from otel_workflow.instrumentation.spec import Spec
-    from otel_workflow.instrumentation.verdict import Verdict
 
 __all__ = ("end_body", "flags_of", "progress_body", "record", "run_body", "start_body")
 
 _NUMBER = {name: number for number, name in enumerate(TRANSITIONS)}
-_OUTCOME = {outcome: f'"{outcome.value}"' for outcome in Outcome}
 _NO_PARENT = b"\x00" * 8
 
 
@@ -99,19 +98,23 @@ def progress_body(phase: Phase, report: dict[str, Any]) -> str:
 
 def end_body(phase: Phase, verdict: Verdict) -> str:
     """Return what an end record says, with all that the span gathered."""
-    said = f'{phase._spec.said}{phase._run_said},"start":{phase._start_ns},"outcome":{_OUTCOME[verdict.outcome]}'
+    outcome = "success" if verdict is SUCCESS else verdict.outcome.value
+    said = f'{phase._spec.said}{phase._run_said},"start":{phase._start_ns},"outcome":"{outcome}"'
     if payload := _payload(phase):
         said += f',"payload":{attributes_text(payload)}'
-    if verdict.reason:
-        said += f',"reason":{quoted(masked(verdict.reason))}'
-    if verdict.error_type:
-        said += f',"error_type":{quoted(verdict.error_type)}'
-    if verdict.handed:
-        said += ',"handed":true'
+    if verdict is not SUCCESS:
+        said += _why(verdict)
     span = phase.span
     if isinstance(span, PhaseSpan) and span.gathered is not None:
         said += _gathered(span.gathered)
     return said
+
+
+def _why(verdict: Verdict) -> str:
+    said = f',"reason":{quoted(masked(verdict.reason))}' if verdict.reason else ""
+    if verdict.error_type:
+        said += f',"error_type":{quoted(verdict.error_type)}'
+    return f'{said},"handed":true' if verdict.handed else said
 
 
 def _gathered(span: Gathered) -> str:

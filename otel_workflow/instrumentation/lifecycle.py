@@ -128,9 +128,8 @@ def finish(phase: Phase, error: BaseException | None, at_ns: int | None = None) 
     elapsed = mono - phase._start_mono if at_ns is None else at_ns - phase._start_ns
     time_ns = phase._start_ns + max(elapsed, 0)
     verdict = _verdict(phase, error)
-    if verdict is not SUCCESS and verdict.is_error and not verdict.error_type:
-        verdict = replace(verdict, error_type=semconv.ERROR_TYPE_OTHER)
-    _hand_up(phase, verdict, error)
+    if verdict is not SUCCESS or phase._spec.attempt > 1:
+        _hand_up(phase, verdict, error)
     if phase._progress_held is not None:
         _write_progress(phase, phase._progress_held, time_ns, mono)
     if recorder.lane == "sdk":
@@ -139,10 +138,11 @@ def finish(phase: Phase, error: BaseException | None, at_ns: int | None = None) 
     phase._ended = True
     if isinstance(phase.span, PhaseSpan):
         phase.span.end_time = time_ns
-    record(phase, transition_of(verdict.outcome), time_ns, mono, body)
+    transition = "completed" if verdict is SUCCESS else transition_of(verdict.outcome)
+    record(phase, transition, time_ns, mono, body)
     if recorder.journal is not None:
         recorder.journal.phase_closed()
-    if recorder.open_runs.pop(id(phase), None) is not None:
+    if phase._spec.is_run and recorder.open_runs.pop(id(phase), None) is not None:
         environment.publish(recorder)
     leave(phase)
     if recorder.on_end is not None:
@@ -150,6 +150,18 @@ def finish(phase: Phase, error: BaseException | None, at_ns: int | None = None) 
 
 
 def _verdict(phase: Phase, error: BaseException | None) -> Verdict:
+    """Tell how a phase ended; an error always has a type."""
+    span = phase.span
+    quiet = phase._verdict is None and not phase._handed and isinstance(span, PhaseSpan) and span.gathered is None
+    if error is None and quiet:
+        return SUCCESS  # nobody marked it, handed anything up to it or put anything on its span
+    verdict = _weighed(phase, error)
+    if verdict.is_error and not verdict.error_type:
+        return replace(verdict, error_type=semconv.ERROR_TYPE_OTHER)
+    return verdict
+
+
+def _weighed(phase: Phase, error: BaseException | None) -> Verdict:
     """Weigh the mark, the exception and what inner phases handed up (the table of FACE §2).
 
     An exception outranks marks of peace; a mark of failure keeps its reason beside an exception.
@@ -166,8 +178,7 @@ def _verdict(phase: Phase, error: BaseException | None) -> Verdict:
             )
     if marked is not None:
         return marked
-    span = phase.span
-    status = getattr(span, "status", None) if not isinstance(span, PhaseSpan) or span.gathered is not None else None
+    status = getattr(phase.span, "status", None)
     if isinstance(status, Status) and status.status_code is StatusCode.ERROR:
         return Verdict(Outcome.FAILURE, masked(clean_text(status.description or "", MAX_REASON)))
     if phase._handed:

@@ -69,7 +69,7 @@ class Scope(Generic[S]):
         while found is not None:
             if found in opened:
                 opened.remove(found)
-                return cast("Phase", found)
+                return found  # type: ignore[no-any-return]
             found = found._outer
         return opened.pop()
 
