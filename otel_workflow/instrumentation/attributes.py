@@ -7,6 +7,7 @@ short ASCII text, a bool, an integer of 64 bits) is nearly everything, and costs
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 from otel_workflow.journal.record import dumps, quoted
@@ -20,14 +21,15 @@ _INT_MIN, _INT_MAX = -(2**63), 2**63 - 1
 _SURROGATE = "\\ud"
 """What every surrogate begins with in JSON; where it is half of a pair, the long way is right too."""
 _MOST_KEYS, _LONGEST_KEY = 1024, 256
+_NONE: Mapping[str, Any] = MappingProxyType({})
 _keys: dict[str, str] = {}
 """Keys as they begin a pair in JSON; a program has few of them, so the first thousand are kept."""
 
 
-def written(attributes: Mapping[str, object] | None) -> tuple[dict[str, Any], str]:
+def written(attributes: Mapping[str, object] | None) -> tuple[Mapping[str, Any], str]:
     """Return what ``clean_attributes`` returns, and the same masked as JSON; never raises."""
     if attributes is None:
-        return {}, ""
+        return _NONE, ""
     if type(attributes) is dict and len(attributes) <= MAX_ITEMS:
         clean = {**attributes}  # from here on nobody else changes it
         if (text := _plain(clean)) is not None:

@@ -16,6 +16,8 @@ from otel_workflow.instrumentation.span import PhaseSpan
 from otel_workflow.journal.record import NESTED, SAMPLED
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from opentelemetry.context import Context
 
     from otel_workflow.instrumentation.recorder import Recorder
@@ -34,7 +36,7 @@ def child_of(
     recorder: Recorder,
     previous: Context,
     times: tuple[int, int],
-    initial: dict[str, Any],
+    initial: Mapping[str, Any],
 ) -> Phase | None:
     """Return a phase inside ``outer``, or None where it takes more to tell what it belongs to.
 

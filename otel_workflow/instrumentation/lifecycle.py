@@ -33,6 +33,8 @@ from otel_workflow.masking import masked
 from otel_workflow.values import clean_attributes, clean_text
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from opentelemetry.context import Context
 
     from otel_workflow.instrumentation.recorder import Recorder
@@ -79,7 +81,7 @@ def _place(
     outer: Phase | None,
     span: Any,
     times: tuple[int, int],
-    initial: dict[str, Any],
+    initial: Mapping[str, Any],
 ) -> Phase:
     """Find out where a phase belongs, and make it."""
     parent, outer, inferred = find_parent(spec, recorder, outer, span)

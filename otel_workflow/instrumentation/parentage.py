@@ -14,6 +14,8 @@ from otel_workflow.instrumentation.span import PhaseSpan
 from otel_workflow.values import clean_text
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from otel_workflow.instrumentation.recorder import Recorder
     from otel_workflow.instrumentation.spec import Spec
 
@@ -64,7 +66,7 @@ def is_sampled(
     outer: Phase | None,
     trace_id: int,
     name: str,
-    attributes: dict[str, Any],
+    attributes: Mapping[str, Any],
 ) -> bool:
     """Ask the sampler once per root; below it the flag is inherited. It decides export only."""
     if recorder.lane == "off":
@@ -73,5 +75,5 @@ def is_sampled(
         span = outer.span
         return span.sampled if isinstance(span, PhaseSpan) else span.get_span_context().trace_flags.sampled
     if recorder.sampler is not None:
-        return recorder.sampler(parent, trace_id, name, attributes)
+        return recorder.sampler(parent, trace_id, name, dict(attributes))
     return True if parent is None else parent.trace_flags.sampled

@@ -18,6 +18,8 @@ from otel_workflow.instrumentation.parentage import is_sampled
 from otel_workflow.instrumentation.span import NO_STATE, PhaseSpan
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from opentelemetry.context import Context
 
     from otel_workflow.instrumentation.phases import Phase
@@ -38,7 +40,7 @@ def make_span(
     outer: Phase | None,
     previous: Context,
     time_ns: int,
-    initial: dict[str, Any],
+    initial: Mapping[str, Any],
 ) -> Any:
     """Return the phase's span: ours, or the foreign provider's in the SDK lane."""
     kind, name = _INTERNAL, spec.name
@@ -67,7 +69,7 @@ def _sdk_span(
     previous: Context,
     name: str,
     kind: SpanKind,
-    initial: dict[str, Any],
+    initial: Mapping[str, Any],
     time_ns: int,
 ) -> Any:
     """Let the foreign provider make the span; what stands on ours from the end stands on it too."""
