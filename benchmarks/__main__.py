@@ -5,7 +5,20 @@ from __future__ import annotations
 import importlib
 import sys
 
-NAMES = ("phase", "startup", "exit", "encode", "bus", "truth", "burst", "masking", "metrics", "idle")
+NAMES = (
+    "phase",
+    "startup",
+    "exit",
+    "encode",
+    "bus",
+    "truth",
+    "burst",
+    "masking",
+    "metrics",
+    "idle",
+    "memory",
+    "loop_lag",
+)
 
 
 def main(names: list[str]) -> int:

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
@@ -18,7 +19,7 @@ from opentelemetry.trace import Tracer
 
 from benchmarks.timing import in_turns, table
 from otel_workflow.bus import WorkflowEventBus
-from otel_workflow.instrumentation import phase
+from otel_workflow.instrumentation import phase, workflow
 from otel_workflow.instrumentation.recorder import Recorder, replaced
 from otel_workflow.journal import JournalWriter, MemoryJournal
 from otel_workflow.journal.record import SAMPLED, encode_event
@@ -34,6 +35,8 @@ ATTRIBUTES = {
     "workflow.phase.attempt": 1,
     "workflow.phase.critical": True,
 }
+PHASES = 500
+"""In one run; also how often the others are called in one turn."""
 BASE = "bare SDK span: 6 attributes, 2 events"
 
 
@@ -50,13 +53,17 @@ def _sdk_span(tracer: Tracer) -> Callable[[], None]:
     return run
 
 
-def _phase(recorder: Recorder | None) -> Callable[[], None]:
+def _phase(
+    recorder: Recorder | None, *, alone: bool = False, attributes: Mapping[str, Any] | None = ATTRIBUTES
+) -> Callable[[], None]:
+    """Phases inside a run, as phases are; ``alone`` each is the root of a trace."""
+
     def run() -> None:
-        with phase("lint", attributes=ATTRIBUTES):
+        with phase("lint", attributes=attributes):
             pass
 
     def recorded() -> None:
-        for _ in range(50):
+        for _ in range(PHASES):
             run()
 
     def in_force() -> None:
@@ -64,14 +71,18 @@ def _phase(recorder: Recorder | None) -> Callable[[], None]:
             recorded()
             return
         with replaced(recorder):
-            recorded()
+            if alone:
+                recorded()
+                return
+            with workflow("build"):
+                recorded()
 
     return in_force
 
 
-def _fifty(function: Callable[[], None]) -> Callable[[], None]:
+def _many(function: Callable[[], None]) -> Callable[[], None]:
     def run() -> None:
-        for _ in range(50):
+        for _ in range(PHASES):
             function()
 
     return run
@@ -98,14 +109,16 @@ def main() -> None:
         journal = JournalWriter(os.fspath(Path(place) / "j"), _header)
         memory = MemoryJournal(_header, 8 * 1024 * 1024)
         cases = [
-            (BASE, _fifty(_sdk_span(tracer))),
+            (BASE, _many(_sdk_span(tracer))),
             ("phase, native lane, journal on disk", _phase(Recorder("native", bus, journal))),
+            ("the same without attributes", _phase(Recorder("native", bus, journal), attributes=None)),
+            ("the same alone, without a run", _phase(Recorder("native", bus, journal), alone=True)),
             ("phase, native lane, journal in memory", _phase(Recorder("native", bus, memory))),
             ("phase, SDK lane, journal on disk", _phase(Recorder("sdk", bus, journal, tracer=tracer))),
             ("phase, SDK lane, no journal", _phase(Recorder("sdk", bus, tracer=tracer))),
             ("phase, off", _phase(None)),
-            ("start and end record alone", _fifty(_records(journal))),
+            ("start and end record alone", _many(_records(journal))),
         ]
-        times = {name: value / 50 for name, value in in_turns(cases, 60).items()}
+        times = {name: value / PHASES for name, value in in_turns(cases, 6).items()}
         journal.close()
     table("One phase", times, BASE)

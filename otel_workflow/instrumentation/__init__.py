@@ -24,8 +24,8 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
-def _name(value: object) -> str:
-    return value if isinstance(value, str) else getattr(value, "__name__", type(value).__name__)
+def _name_of(value: object) -> str:
+    return getattr(value, "__name__", type(value).__name__)
 
 
 @overload
@@ -65,19 +65,10 @@ def phase(
     ``fail()`` from the enclosing phases; ``parent`` says outright what the context would say;
     ``event`` is the subject of its event types and ``payload`` adds keys to their payload.
     """
-    given = {
-        "task_type": type,
-        "attributes": attributes,
-        "detail": detail,
-        "attempt": attempt,
-        "allow_failure": allow_failure,
-        "parent": parent,
-        "links": links,
-        "subject": event,
-        "payload": payload,
-    }
-    scope: Scope[Phase] = Scope(_name(name), False, given)
-    return scope if isinstance(name, str) else scope(name)
+    called = name if isinstance(name, str) else _name_of(name)
+    given = (called, False, type, attributes, detail, attempt, allow_failure, parent, links, event, payload)
+    scope: Scope[Phase] = Scope(False, given)
+    return scope if called is name else scope(name)
 
 
 @overload
@@ -108,9 +99,10 @@ def workflow(
     A run inside another one, in this process or a parent, is a phase of it. ``run_id`` defaults
     to the trace id; ``action`` is the conventions' action of a pipeline.
     """
-    given = {"run_id": run_id, "action": action, "attributes": attributes, "parent": parent, "links": links}
-    scope: Scope[Workflow] = Scope(_name(name), True, given)
-    return scope if isinstance(name, str) else scope(name)
+    called = name if isinstance(name, str) else _name_of(name)
+    given = (called, True, None, attributes, "phase", 1, False, parent, links, "phase", None, run_id, action)
+    scope: Scope[Workflow] = Scope(True, given)
+    return scope if called is name else scope(name)
 
 
 def current_phase() -> Phase:

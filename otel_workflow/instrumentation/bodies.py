@@ -1,13 +1,16 @@
-"""What the records of a phase say, and the one place that writes them: journal first, then bus."""
+"""What the records of a phase say, and the one place that writes them: journal first, then bus.
+
+A body is built as JSON text, piece by piece, never as an object that is then encoded: nearly all
+phases say the same few things, and a start and an end together must cost less than half a span.
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from opentelemetry.trace import SpanContext, StatusCode
-
 from otel_workflow.events import TRANSITIONS
-from otel_workflow.instrumentation.span import PhaseSpan
+from otel_workflow.instrumentation.span import NO_STATE, Gathered, PhaseSpan
+from otel_workflow.instrumentation.verdict import SUCCESS, Verdict
 from otel_workflow.journal.record import (
     IS_RUN,
     MAKER_SDK,
@@ -15,143 +18,175 @@ from otel_workflow.journal.record import (
     PARENT_REMOTE,
     SAMPLED,
     decode_event,
-    encode_event,
+    dumps,
+    event_payload,
+    quoted,
 )
 from otel_workflow.journal.writer import EVENT
 from otel_workflow.masking import in_force, masked, masked_value
 from otel_workflow.values import clean_attributes, clean_text
 
 if TYPE_CHECKING:
-    from otel_workflow.instrumentation.phases import Phase
-    from otel_workflow.instrumentation.verdict import Verdict
+    from opentelemetry.trace import Span, SpanContext, TraceState
 
-__all__ = ("end_body", "identity", "record", "start_body", "subject_of")
+    from otel_workflow.instrumentation.phases import Phase
+    from otel_workflow.instrumentation.spec import Spec
+
+__all__ = ("end_body", "flags_of", "progress_body", "record", "run_body", "start_body")
 
 _NUMBER = {name: number for number, name in enumerate(TRANSITIONS)}
 _NO_PARENT = b"\x00" * 8
 
 
-def subject_of(phase: Phase) -> str:
-    """Return the first part of the phase's event types: ``workflow`` for a run, else as given."""
-    spec = phase._spec
+def _subject_of(spec: Spec) -> str:
+    """Return the first part of a phase's event types: ``workflow`` for a run, else as given."""
     return "workflow" if spec.is_run and spec.subject == "phase" else spec.subject
 
 
-def identity(phase: Phase) -> dict[str, Any]:
-    """What every record of a phase says, so that one record alone can be drawn."""
-    spec = phase._spec
-    body: dict[str, Any] = {"name": clean_text(spec.name, 1024), "run": phase.run_id}
-    if phase._workflow_name:
-        body["workflow"] = phase._workflow_name
-    if (subject := subject_of(phase)) != "phase":
-        body["subject"] = clean_text(subject, 256)
+def _defined(spec: Spec) -> str:
+    """Return what the definition of a phase says in each of its records; made anew when a secret became known."""
+    if spec.secrets is in_force():
+        return spec.said
+    spec.secrets, spec.said = in_force(), _definition_of(spec)
+    return spec.said
+
+
+def _definition_of(spec: Spec) -> str:
+    said = f'"name":{quoted(clean_text(spec.name, 1024))}'
+    if (subject := _subject_of(spec)) != "phase":
+        said += f',"subject":{quoted(clean_text(subject, 256))}'
     if spec.is_run and spec.action != "RUN":
-        body["action"] = masked(spec.action)
+        said += f',"action":{dumps(masked(spec.action))}'
     if spec.task_type:
-        body["task_type"] = masked(spec.task_type)
+        said += f',"task_type":{dumps(masked(spec.task_type))}'
     if spec.detail != "phase":
-        body["detail"] = masked(spec.detail)
+        said += f',"detail":{dumps(masked(spec.detail))}'
     if spec.attempt != 1:
-        body["attempt"] = spec.attempt
-    payload = phase._ending if phase._ending is not None else spec.payload
-    if payload is not None and (said := clean_attributes(payload)):
-        body["payload"] = said
+        said += f',"attempt":{dumps(spec.attempt)}'
     if spec.source != "otel_workflow":
-        body["source"] = masked(spec.source)
-    return body
+        said += f',"source":{dumps(masked(spec.source))}'
+    return said
 
 
-def start_body(phase: Phase, parent: SpanContext | None) -> dict[str, Any]:
-    """Return what a start record says beyond ids and times."""
-    body = identity(phase)
-    initial = getattr(phase.span, "initial", None) or clean_attributes(phase._spec.attributes)
-    if initial:
-        body["attributes"] = initial
-    outer = phase._outer
-    if outer is not None and parent is not None and outer.span_id != f"{parent.span_id:016x}":
-        body["parent_phase"] = outer.span_id
+def run_body(run_id: str, workflow: str) -> str:
+    """Return what the run says in each record of its phases; made once for the run and handed down."""
+    return f',"run":{quoted(run_id)},"workflow":{quoted(workflow)}' if workflow else f',"run":{quoted(run_id)}'
+
+
+def _payload(phase: Phase) -> dict[str, Any]:
+    """The keys that the caller adds to the payload of a phase's events."""
+    payload = phase._ending if phase._ending is not None else phase._spec.payload
+    return {} if payload is None else clean_attributes(payload)
+
+
+def start_body(phase: Phase, attributes: str) -> str:
+    """Return what a start record says beyond ids and times; ``attributes`` are JSON already."""
+    spec, outer = phase._spec, phase._outer
+    said = _defined(spec) + phase._run_said
+    if attributes:
+        said += f',"attributes":{attributes}'
+    if spec.payload is not None and (payload := _payload(phase)):
+        said += f',"payload":{dumps(payload)}'
+    if phase._apart and outer is not None:
+        said += f',"parent_phase":"{outer.span_id}"'
     if phase._inferred:
-        body["inferred"] = True
-    return body
+        said += ',"inferred":true'
+    return said
 
 
-def end_body(phase: Phase, verdict: Verdict) -> dict[str, Any]:
+def progress_body(phase: Phase, report: dict[str, Any]) -> str:
+    """Return what a progress record says; ``report`` is clean."""
+    said = _defined(phase._spec) + phase._run_said
+    return f'{said},"start":{phase._start_ns},"payload":{dumps({**_payload(phase), **report})}'
+
+
+def end_body(phase: Phase, verdict: Verdict) -> str:
     """Return what an end record says, with all that the span gathered."""
-    body = identity(phase)
-    body["start"] = phase._start_ns
-    body["outcome"] = verdict.outcome.value
-    if verdict.reason:
-        body["reason"] = verdict.reason
+    outcome = "success" if verdict is SUCCESS else verdict.outcome.value
+    said = f'{_defined(phase._spec)}{phase._run_said},"start":{phase._start_ns},"outcome":"{outcome}"'
+    if payload := _payload(phase):
+        said += f',"payload":{dumps(payload)}'
+    if verdict is not SUCCESS:
+        said += _why(verdict)
+    span = phase.span
+    if isinstance(span, PhaseSpan) and span.gathered is not None:
+        said += _gathered(span.gathered)
+    return said
+
+
+def _why(verdict: Verdict) -> str:
+    said = f',"reason":{quoted(verdict.reason)}' if verdict.reason else ""
     if verdict.error_type:
-        body["error_type"] = masked(verdict.error_type)
-    if verdict.handed:
-        body["handed"] = True
-    if isinstance(phase.span, PhaseSpan):
-        _add_gathered(body, phase.span)
-    return body
+        said += f',"error_type":{quoted(masked(verdict.error_type))}'
+    return f'{said},"handed":true' if verdict.handed else said
 
 
-def _add_gathered(body: dict[str, Any], span: PhaseSpan) -> None:
+def _gathered(span: Gathered) -> str:
     """Add what user code and libraries put on the span; masked again if a secret became known meanwhile."""
-    again = span.secrets is not in_force()
-    if span.own:
-        body["attributes"] = _masked(span.own) if again else span.own
-    if span.span_events:
-        events = span.span_events
-        body["events"] = [(time, masked(name), _masked(made)) for time, name, made in events] if again else events
-    if span.links_made:
-        links = span.links_made
-        body["links"] = [(trace, linked, _masked(made)) for trace, linked, made in links] if again else links
-    if span.status.status_code is StatusCode.OK:
-        body["status_ok"] = True
+    own, events, links = span.own, span.span_events, span.links_made
+    if span.secrets is not in_force():
+        own = _masked(own)
+        events = [(time_ns, masked(name), _masked(made)) for time_ns, name, made in events]
+        links = [(trace, linked, _masked(made)) for trace, linked, made in links]
+    said = f',"attributes":{dumps(own)}' if own else ""
+    if events:
+        said += f',"events":{dumps(events)}'
+    if links:
+        said += f',"links":{dumps(links)}'
+    if span.is_ok:
+        said += ',"status_ok":true'
     if any(span.dropped):
-        body["dropped"] = span.dropped
+        said += f',"dropped":{dumps(span.dropped)}'
+    return said
 
 
 def _masked(attributes: dict[str, Any]) -> dict[str, Any]:
     return {masked(key): masked_value(key, value) for key, value in attributes.items()}
 
 
-def record(phase: Phase, transition: str, time_ns: int, mono: int, body: dict[str, Any]) -> None:
+def flags_of(phase: Phase, parent: SpanContext | None) -> int:
+    """Return the flags that stand in every record of a phase."""
+    span, recorder = phase.span, phase._recorder
+    if isinstance(span, PhaseSpan):
+        flags = SAMPLED if span.sampled else 0
+    else:
+        flags = SAMPLED if span.get_span_context().trace_flags.sampled else 0
+    if recorder is not None and recorder.lane == "sdk":
+        flags |= MAKER_SDK
+    if phase._spec.is_run:
+        flags |= IS_RUN
+    if phase._nested:
+        flags |= NESTED
+    if parent is not None and parent.is_remote:
+        flags |= PARENT_REMOTE
+    return flags
+
+
+def record(phase: Phase, transition: str, time_ns: int, mono: int, said: str) -> None:
     """Journal first; then the bus, and only if somebody listens."""
     recorder = phase._recorder
     if recorder is None:
         return
-    listeners = recorder.bus.has_listeners and not phase._spec.published
-    if recorder.journal is None and not listeners:
+    journal, listeners = recorder.journal, recorder.bus.has_listeners and not phase._spec.published
+    if journal is None and not listeners:
         return
-    phase._sequence += 1
-    body["seq"] = phase._sequence
-    payload = _flat(phase, transition, time_ns, mono, body)
-    if recorder.journal is not None:
-        recorder.journal.write(EVENT, payload)
+    phase._sequence = sequence = phase._sequence + 1
+    span = phase.span
+    ids, state = (span.ids, span.trace_state) if isinstance(span, PhaseSpan) else _of_foreign(span)
+    if state is not NO_STATE and state:
+        said += f',"tracestate":{quoted(state.to_header())}'
+    text = f'{{{said},"seq":{sequence}}}'
+    payload = event_payload(_NUMBER[transition], phase._flags, ids, time_ns, mono, text)
+    if journal is not None:
+        journal.write(EVENT, payload)
         if recorder.wake is not None:
             recorder.wake()
     if listeners:
         recorder.bus.emit(decode_event(payload))
 
 
-def _flat(phase: Phase, transition: str, time_ns: int, mono: int, body: dict[str, Any]) -> bytes:
-    context = phase.span.get_span_context()
-    parent: SpanContext | None = getattr(phase.span, "parent", None)
-    flags = SAMPLED if context.trace_flags.sampled else 0
-    if parent is not None and parent.is_remote:
-        flags |= PARENT_REMOTE
-    if phase._recorder is not None and phase._recorder.lane == "sdk":
-        flags |= MAKER_SDK
-    if phase._spec.is_run:
-        flags |= IS_RUN
-    if phase._nested:
-        flags |= NESTED
-    if context.trace_state:
-        body["tracestate"] = context.trace_state.to_header()
-    return encode_event(
-        _NUMBER[transition],
-        flags,
-        context.trace_id.to_bytes(16, "big"),
-        context.span_id.to_bytes(8, "big"),
-        parent.span_id.to_bytes(8, "big") if parent is not None else _NO_PARENT,
-        time_ns,
-        mono,
-        body,
-    )
+def _of_foreign(span: Span) -> tuple[bytes, TraceState]:
+    """Return ids and trace state of a span that a foreign SDK made."""
+    context, parent = span.get_span_context(), getattr(span, "parent", None)
+    above = parent.span_id.to_bytes(8, "big") if parent is not None else _NO_PARENT
+    return context.trace_id.to_bytes(16, "big") + context.span_id.to_bytes(8, "big") + above, context.trace_state

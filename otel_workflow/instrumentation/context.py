@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Protocol
 
-from opentelemetry.context import Context, attach, create_key, get_current
+from opentelemetry import context as _api
+from opentelemetry.context import Context, create_key
 from opentelemetry.trace.propagation import _SPAN_KEY
 
 if TYPE_CHECKING:
@@ -32,6 +33,10 @@ class CurrentPhase(Protocol):
 
 
 _PHASE_KEY = create_key("otel-workflow-phase")
+_where: Any = getattr(_api, "_RUNTIME_CONTEXT", _api)
+"""What the API's functions of these names hand on to; a phase needs them seven times."""
+attach: Callable[[Context], object] = _where.attach
+get_current: Callable[[], Context] = _where.get_current
 
 
 def current() -> Any:
@@ -82,7 +87,9 @@ def enter(phase: CurrentPhase, previous: Context) -> Context:
 def leave(phase: CurrentPhase) -> None:
     """Put back what was before a phase, if the phase is still current here."""
     if get_current().get(_PHASE_KEY) is phase:
-        attach(_living(phase._previous))
+        before = phase._previous
+        outer: CurrentPhase | None = before.get(_PHASE_KEY)  # type: ignore[assignment]
+        attach(before if outer is None or not outer._ended else _living(before))
 
 
 @contextmanager

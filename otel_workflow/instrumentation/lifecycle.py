@@ -15,7 +15,9 @@ from opentelemetry.trace import Status, StatusCode
 from otel_workflow import semconv
 from otel_workflow.events import Outcome, transition_of
 from otel_workflow.instrumentation import environment
-from otel_workflow.instrumentation.bodies import end_body, identity, record, start_body
+from otel_workflow.instrumentation.attributes import written
+from otel_workflow.instrumentation.bodies import end_body, flags_of, progress_body, record, start_body
+from otel_workflow.instrumentation.children import child_of
 from otel_workflow.instrumentation.context import enter, leave, surroundings, task_key
 from otel_workflow.instrumentation.parentage import find_parent, name_run
 from otel_workflow.instrumentation.phases import Phase, Workflow
@@ -31,6 +33,10 @@ from otel_workflow.masking import masked, watch_environment
 from otel_workflow.values import clean_attributes, clean_text
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from opentelemetry.context import Context
+
     from otel_workflow.instrumentation.recorder import Recorder
     from otel_workflow.instrumentation.spec import Spec
 
@@ -46,28 +52,47 @@ def begin(spec: Spec, recorder: Recorder, at_ns: int | None = None) -> Phase:
     """
     watch_environment()
     previous, outer, span = surroundings()
-    parent, outer, inferred = find_parent(spec, recorder, outer, span)
     time_ns, mono = recorder.clock.now()
-    time_ns = time_ns if at_ns is None else at_ns
-    made = make_span(spec, recorder, parent, outer, previous, time_ns)
-    phase = (Workflow if spec.is_run else Phase)(spec, recorder, made, previous)
-    phase._start_ns, phase._start_mono = time_ns, mono
-    phase._pid, phase._task = os.getpid(), task_key()
-    phase._outer, phase._inferred, phase._reporter = outer, inferred, report_progress
-    context = made.get_span_context()
-    phase.trace_id, phase.span_id = f"{context.trace_id:032x}", f"{context.span_id:016x}"
-    name_run(phase, recorder, parent)
+    if at_ns is not None:
+        time_ns = at_ns
+    initial, said = written(spec.attributes)
+    phase = child_of(outer, span, spec, recorder, previous, (time_ns, mono), initial)
+    if phase is None:
+        phase = _place(spec, recorder, previous, outer, span, (time_ns, mono), initial)
+    made = phase.span
+    phase._pid, phase._task, phase._reporter = os.getpid(), task_key(), report_progress
     if recorder.lane == "sdk":
         made.add_event(*semconv.lifecycle_event(masked(spec.subject), None), timestamp=time_ns)
     if recorder.on_start is not None:
         recorder.on_start(made, previous)
-    record(phase, "started", time_ns, mono, start_body(phase, parent))
+    record(phase, "started", time_ns, mono, start_body(phase, said))
     if recorder.journal is not None:
         recorder.journal.phase_opened()
     if spec.is_run and not phase._nested:
         recorder.open_runs[id(phase)] = phase
         environment.publish(recorder)
     enter(phase, previous)
+    return phase
+
+
+def _place(
+    spec: Spec,
+    recorder: Recorder,
+    previous: Context,
+    outer: Phase | None,
+    span: Any,
+    times: tuple[int, int],
+    initial: Mapping[str, Any],
+) -> Phase:
+    """Find out where a phase belongs, and make it."""
+    parent, outer, inferred = find_parent(spec, recorder, outer, span)
+    made = make_span(spec, recorder, parent, outer, previous, times[0], initial)
+    phase = (Workflow if spec.is_run else Phase)(spec, recorder, made, previous, *times)
+    phase._outer, phase._inferred = outer, inferred
+    # A library's span may stand between the phase and the one around it.
+    phase._apart = bool(outer and parent and outer.span.get_span_context().span_id != parent.span_id)
+    name_run(phase, recorder, parent)
+    phase._flags = flags_of(phase, parent)
     return phase
 
 
@@ -88,10 +113,7 @@ def report_progress(phase: Phase, done: float, total: float | None, message: str
 
 def _write_progress(phase: Phase, report: dict[str, Any], time_ns: int, mono: int) -> None:
     phase._progress_ns, phase._progress_held = mono, None
-    body = identity(phase)
-    body["start"] = phase._start_ns
-    body["payload"] = {**body.get("payload", {}), **report}
-    record(phase, "progress", time_ns, mono, body)
+    record(phase, "progress", time_ns, mono, progress_body(phase, report))
 
 
 def finish(phase: Phase, error: BaseException | None, at_ns: int | None = None) -> None:
@@ -109,8 +131,9 @@ def finish(phase: Phase, error: BaseException | None, at_ns: int | None = None) 
     elapsed = mono - phase._start_mono if at_ns is None else at_ns - phase._start_ns
     time_ns = phase._start_ns + max(elapsed, 0)
     watch_environment()
-    verdict = _shown(_verdict(phase, error))
-    _hand_up(phase, verdict, error)
+    verdict = _verdict(phase, error)
+    if verdict is not SUCCESS or phase._spec.attempt > 1:
+        _hand_up(phase, verdict, error)
     if phase._progress_held is not None:
         _write_progress(phase, phase._progress_held, time_ns, mono)
     if recorder.lane == "sdk":
@@ -119,10 +142,11 @@ def finish(phase: Phase, error: BaseException | None, at_ns: int | None = None) 
     phase._ended = True
     if isinstance(phase.span, PhaseSpan):
         phase.span.end_time = time_ns
-    record(phase, transition_of(verdict.outcome), time_ns, mono, body)
+    transition = "completed" if verdict is SUCCESS else transition_of(verdict.outcome)
+    record(phase, transition, time_ns, mono, body)
     if recorder.journal is not None:
         recorder.journal.phase_closed()
-    if recorder.open_runs.pop(id(phase), None) is not None:
+    if phase._spec.is_run and recorder.open_runs.pop(id(phase), None) is not None:
         environment.publish(recorder)
     leave(phase)
     if recorder.on_end is not None:
@@ -130,6 +154,19 @@ def finish(phase: Phase, error: BaseException | None, at_ns: int | None = None) 
 
 
 def _verdict(phase: Phase, error: BaseException | None) -> Verdict:
+    """Tell how a phase ended, as it is recorded: masked, and every error with a type."""
+    span = phase.span
+    quiet = phase._verdict is None and not phase._handed and isinstance(span, PhaseSpan) and span.gathered is None
+    if error is None and quiet:
+        return SUCCESS  # nobody marked it, handed anything up to it or put anything on its span
+    verdict = _weighed(phase, error)
+    if verdict.is_error and not verdict.error_type:
+        verdict = replace(verdict, error_type=semconv.ERROR_TYPE_OTHER)
+    reason = masked(verdict.reason)
+    return verdict if reason is verdict.reason else replace(verdict, reason=reason)
+
+
+def _weighed(phase: Phase, error: BaseException | None) -> Verdict:
     """Weigh the mark, the exception and what inner phases handed up (the table of FACE §2).
 
     An exception outranks marks of peace; a mark of failure keeps its reason beside an exception.
@@ -153,16 +190,6 @@ def _verdict(phase: Phase, error: BaseException | None) -> Verdict:
     return SUCCESS
 
 
-def _shown(verdict: Verdict) -> Verdict:
-    """Return the verdict as it is recorded: masked, and every error with a type."""
-    reason = masked(verdict.reason)
-    if reason is not verdict.reason:
-        verdict = replace(verdict, reason=reason)
-    if verdict.is_error and not verdict.error_type:
-        verdict = replace(verdict, error_type=semconv.ERROR_TYPE_OTHER)
-    return verdict
-
-
 def _note_exception(phase: Phase, error: BaseException, verdict: Verdict) -> None:
     """Record the exception where it was first seen; enclosing phases only carry the verdict."""
     if verdict.is_error and phase._seen_exception != id(error):
@@ -179,7 +206,8 @@ def _hand_up(phase: Phase, verdict: Verdict, error: BaseException | None) -> Non
     spec, outer = phase._spec, phase._outer
     if outer is None or outer._ended:
         return
-    if verdict.is_error and error is None and not spec.allow_failure:
+    if verdict.outcome is Outcome.SUCCESS:
+        if spec.attempt > 1:
+            outer._handed.pop(spec.name, None)
+    elif verdict.is_error and error is None and not spec.allow_failure:
         outer._handed[spec.name] = verdict
-    elif verdict.outcome is Outcome.SUCCESS and spec.attempt > 1:
-        outer._handed.pop(spec.name, None)

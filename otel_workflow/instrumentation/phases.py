@@ -12,6 +12,7 @@ from opentelemetry.context import Context
 from otel_workflow.events import Outcome
 from otel_workflow.guard import guarded, text_of
 from otel_workflow.instrumentation.environment import describe
+from otel_workflow.instrumentation.span import PhaseSpan
 from otel_workflow.instrumentation.spec import Spec
 from otel_workflow.instrumentation.verdict import MAX_REASON, Verdict
 from otel_workflow.masking import MASK, masked_value
@@ -38,8 +39,10 @@ class Phase:
 
     __slots__ = (
         "__weakref__",
+        "_apart",
         "_ended",
         "_ending",
+        "_flags",
         "_handed",
         "_inferred",
         "_nested",
@@ -50,6 +53,7 @@ class Phase:
         "_progress_ns",
         "_recorder",
         "_reporter",
+        "_run_said",
         "_seen_exception",
         "_sequence",
         "_spec",
@@ -60,29 +64,36 @@ class Phase:
         "_workflow_name",
         "run_id",
         "span",
-        "span_id",
-        "trace_id",
     )
 
-    def __init__(self, spec: Spec, recorder: Recorder | None, span: Span, previous: Context) -> None:
+    def __init__(
+        self,
+        spec: Spec,
+        recorder: Recorder | None,
+        span: Span,
+        previous: Context,
+        start_ns: int = 0,
+        start_mono: int = 0,
+    ) -> None:
         self._spec: Spec = spec
         self._recorder: Recorder | None = recorder
         self.span: Span = span
         self._previous: Context = previous
-        self.trace_id: str = ""
-        self.span_id: str = ""
+        self._flags: int = 0
         self.run_id: str = ""
         self._workflow_name: str = ""
+        self._run_said: str = ""
         self._outer: Phase | None = None
         self._reporter: Callable[[Phase, float, float | None, str], None] | None = None
         self._nested: bool = False
         self._inferred: bool = False
+        self._apart: bool = False
         self._ended: bool = recorder is None
         self._verdict: Verdict | None = None
         self._handed: dict[str, Verdict] = {}
         self._seen_exception: int = 0
-        self._start_ns: int = 0
-        self._start_mono: int = 0
+        self._start_ns: int = start_ns
+        self._start_mono: int = start_mono
         self._sequence: int = 0
         self._progress_ns: int | None = None
         self._ending: dict[str, Any] | None = None
@@ -94,6 +105,20 @@ class Phase:
     def name(self) -> str:
         """The name it was opened with; empty when inert."""
         return self._spec.name
+
+    @property
+    def trace_id(self) -> str:
+        """The id of its trace in lower-case hex; empty when inert."""
+        if isinstance(self.span, PhaseSpan):
+            return self.span.ids[:16].hex()
+        return f"{self.span.get_span_context().trace_id:032x}" if self._recorder is not None else ""
+
+    @property
+    def span_id(self) -> str:
+        """The id of its span in lower-case hex; empty when inert."""
+        if isinstance(self.span, PhaseSpan):
+            return self.span.ids[16:24].hex()
+        return f"{self.span.get_span_context().span_id:016x}" if self._recorder is not None else ""
 
     def set_attribute(self, key: str, value: AttributeValue) -> None:
         """Set an attribute of the phase's span; any value is taken, none raises."""

@@ -79,7 +79,7 @@ class Recorder:
 class _Slot:
     """What is in force. One instance for the process; no module variable is rebound."""
 
-    __slots__ = ("auto", "disabled", "fallback", "recorder", "tried")
+    __slots__ = ("auto", "disabled", "fallback", "quiet", "recorder", "tried")
 
     def __init__(self) -> None:
         self.recorder: Recorder | None = None
@@ -87,9 +87,12 @@ class _Slot:
         self.auto: Callable[[], None] | None = None
         self.tried = False
         self.disabled: bool | None = None
+        self.quiet: WorkflowEventBus | None = None
+        """The bus, once everybody was asked and nobody wanted anything recorded."""
 
 
 _slot = _Slot()
+_PROVIDER = "_TRACER_PROVIDER"
 _NOBODYS = (trace.ProxyTracerProvider, trace.NoOpTracerProvider)
 
 
@@ -120,7 +123,7 @@ def replaced(recorder: Recorder) -> Iterator[None]:
 
 def on_demand(configure: Callable[[], None]) -> None:
     """Say how to configure when ``OW_JOURNAL`` is set and nobody called ``configure()``."""
-    _slot.auto = configure
+    _slot.auto, _slot.quiet = configure, None
 
 
 def is_disabled() -> bool:
@@ -134,10 +137,17 @@ def is_disabled() -> bool:
 
 def active() -> Recorder | None:
     """Return the recorder in force, or None where a phase is to be inert."""
-    return _slot.recorder or guarded(None, _resolve)
+    if _slot.recorder is not None:
+        return _slot.recorder
+    # Nobody has become a listener and no provider has been set since everybody was asked. The
+    # provider is looked at where the API keeps it: to ask for it reads the environment every time.
+    if (bus := _slot.quiet) is not None and not bus.has_listeners and getattr(trace, _PROVIDER, _slot) is None:
+        return None
+    return guarded(None, _resolve)
 
 
 def _resolve() -> Recorder | None:
+    _slot.quiet = None
     if not is_disabled():
         if not _slot.tried and _slot.auto is not None:
             _slot.tried = True  # the environment is asked once, at the first phase
@@ -163,6 +173,7 @@ def _plain_sdk(provider: trace.TracerProvider) -> Recorder:
 def _listened() -> Recorder | None:
     bus = get_bus()
     if not bus.has_listeners:
+        _slot.quiet = bus
         return None
     fallback = _slot.fallback
     if fallback is None or fallback.lane != "off" or fallback.bus is not bus:

@@ -29,28 +29,29 @@ S = TypeVar("S", bound=Phase, covariant=True)  # noqa: PLC0105 - the name that u
 class Scope(Generic[S]):
     """Opens a phase at entry, ends it at exit; as a decorator it does so around every call."""
 
-    __slots__ = ("_arguments", "_open", "_spec")
+    __slots__ = ("_definition", "_is_run", "_open")
 
-    def __init__(self, name: str, is_run: bool, arguments: dict[str, Any]) -> None:
-        self._arguments = name, is_run, arguments
-        self._spec: Spec | None = None
+    def __init__(self, is_run: bool, definition: Spec | tuple[Any, ...]) -> None:
+        self._is_run = is_run
+        self._definition = definition
         self._open: list[Phase] = []
 
     def _defined(self) -> Spec:
-        """The definition; made at the first entry that records, so that an inert one costs nothing."""
-        if self._spec is None:
-            name, is_run, arguments = self._arguments
-            self._spec = Spec(name, is_run, **arguments)
-        return self._spec
+        """The definition; made of its arguments at first need, so that an inert scope costs nothing."""
+        if isinstance(self._definition, tuple):
+            self._definition = Spec(*self._definition)
+        return self._definition
 
     def __enter__(self) -> S:
         recorder = active()
-        inert = INERT_RUN if self._arguments[1] else INERT
         if recorder is None:
-            return cast("S", inert)
-        opened: Phase = guarded(inert, begin, self._defined(), recorder)
+            return cast("S", INERT_RUN if self._is_run else INERT)
+        spec = self._definition
+        if isinstance(spec, tuple):
+            spec = self._defined()
+        opened: Phase = guarded(INERT_RUN if self._is_run else INERT, begin, spec, recorder)
         self._open.append(opened)
-        return cast("S", opened)
+        return opened  # type: ignore[return-value]
 
     def __exit__(
         self,
@@ -64,13 +65,13 @@ class Scope(Generic[S]):
 
     def _innermost(self) -> Phase:
         """The phase of this scope that encloses the caller; the newest one if none does."""
-        found = current()
+        opened, found = self._open, current()
         while found is not None:
-            if found in self._open:
-                self._open.remove(found)
-                return cast("Phase", found)
+            if found in opened:
+                opened.remove(found)
+                return found  # type: ignore[no-any-return]
             found = found._outer
-        return self._open.pop()
+        return opened.pop()
 
     async def __aenter__(self) -> S:
         return self.__enter__()
@@ -86,9 +87,9 @@ class Scope(Generic[S]):
 
     def __call__(self, fn: Callable[P, R], /) -> Callable[P, R]:
         """Decorate a function, coroutine, generator or async generator; it keeps its kind."""
-        arguments = self._arguments
+        is_run, spec = self._is_run, self._defined()
 
         def opening() -> Scope[Any]:
-            return Scope(*arguments)
+            return Scope(is_run, spec)
 
         return wrap(fn, opening)

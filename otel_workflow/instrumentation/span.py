@@ -44,9 +44,9 @@ from otel_workflow.values import (
 if TYPE_CHECKING:
     from opentelemetry.util.types import Attributes, AttributeValue
 
-    from otel_workflow.clock import Clock
+    from otel_workflow.instrumentation.recorder import Recorder
 
-__all__ = ("PhaseSpan", "end_of")
+__all__ = ("NO_STATE", "Gathered", "PhaseSpan", "end_of")
 
 SAMPLED, UNSAMPLED = TraceFlags(TraceFlags.SAMPLED), TraceFlags(TraceFlags.DEFAULT)
 NO_STATE = TraceState()
@@ -58,72 +58,97 @@ def end_of(stack: str) -> str:
     return stack if len(stack) <= MAX_STACK else excerpt(stack, len(stack) - MAX_STACK, len(stack))
 
 
-class PhaseSpan(Span):
-    """Holds what a phase gathers while it is open.
+class Gathered:
+    """What user code and libraries put on a span; most spans of phases never need one.
 
-    ``attributes`` set by user code, ``span_events`` as (ns, name, attributes), ``links_made`` as
+    ``own`` are attributes, ``span_events`` are (ns, name, attributes), ``links_made`` are
     (trace id, span id, attributes). Beyond 128 of each, or beyond ``room`` characters for all of
     it, the rest is counted in ``dropped``: a phase whose record is too large would be lost whole.
-    All texts are masked when they come; ``secrets`` are those that were known when the phase began.
+    All texts are masked when they come; ``secrets`` are those that were known when the first came.
     """
 
-    __slots__ = (
-        "clock",
-        "context",
-        "dropped",
-        "end_time",
-        "initial",
-        "kind",
-        "links_made",
-        "name",
-        "on_end",
-        "own",
-        "parent",
-        "resource",
-        "room",
-        "secrets",
-        "span_events",
-        "start_time",
-        "status",
-    )
+    __slots__ = ("dropped", "links_made", "own", "room", "secrets", "span_events", "status")
 
-    def __init__(
-        self,
-        name: str,
-        trace_id: int,
-        span_id: int,
-        parent: SpanContext | None,
-        start_time: int,
-        clock: Clock,
-        *,
-        sampled: bool = True,
-        kind: SpanKind = SpanKind.INTERNAL,
-        state: TraceState = NO_STATE,
-        initial: Mapping[str, Any] | None = None,
-    ) -> None:
-        self.name = name
-        self.context = SpanContext(trace_id, span_id, False, SAMPLED if sampled else UNSAMPLED, state)
-        self.parent = parent
-        self.kind = kind
-        self.start_time = start_time
-        self.end_time: int | None = None
-        self.clock = clock
-        self.initial: Mapping[str, Any] = initial or {}
+    def __init__(self) -> None:
         self.own: dict[str, Any] = {}
         self.span_events: list[tuple[int, str, dict[str, Any]]] = []
         self.links_made: list[tuple[str, str, dict[str, Any]]] = []
         self.dropped = [0, 0, 0]
         self.room = MAX_TOTAL
-        self.status = Status()
-        self.resource: Any = None
-        self.on_end: Any = None
+        self.status: Status | None = None
         self.secrets = in_force()
+
+    @property
+    def is_ok(self) -> bool:
+        """True when somebody said that all is well."""
+        return self.status is not None and self.status.status_code is StatusCode.OK
+
+
+class PhaseSpan(Span):
+    """The span of an open phase: what it began with, and ``gathered``, None until there is something.
+
+    ``ids`` are trace id, span id and parent span id as they stand in its records, 32 bytes. Its
+    context is made of them when somebody asks for it.
+    """
+
+    __slots__ = (
+        "_context",
+        "end_time",
+        "gathered",
+        "ids",
+        "initial",
+        "kind",
+        "name",
+        "on_end",
+        "parent",
+        "recorder",
+        "sampled",
+        "start_time",
+        "trace_state",
+    )
+
+    def __init__(
+        self,
+        name: str,
+        ids: bytes,
+        parent: SpanContext | None,
+        start_time: int,
+        recorder: Recorder,
+        sampled: bool,
+        kind: SpanKind,
+        trace_state: TraceState,
+        initial: Mapping[str, Any],
+    ) -> None:
+        self.name = name
+        self.ids = ids
+        self.sampled = sampled
+        self.trace_state = trace_state
+        self.parent = parent
+        self.kind = kind
+        self.start_time = start_time
+        self.end_time: int | None = None
+        self.recorder = recorder
+        self.initial = initial
+        self.gathered: Gathered | None = None
+        self.on_end: Any = None
+        self._context: SpanContext | None = None
+
+    def _gather(self) -> Gathered:
+        """Return what was gathered; several threads that come first at once all get the same."""
+        if self.gathered is None:
+            # setdefault is one step of the interpreter: no thread and no signal handler comes in between.
+            self.gathered = self.__dict__.setdefault("_gathered", Gathered())
+        return self.gathered
 
     # -- the API's span -------------------------------------------------------------------------
 
     def get_span_context(self) -> SpanContext:
         """Return the context that children take as their parent."""
-        return self.context
+        if self._context is None:
+            flags = SAMPLED if self.sampled else UNSAMPLED
+            trace_id, span_id = int.from_bytes(self.ids[:16], "big"), int.from_bytes(self.ids[16:24], "big")
+            self._context = SpanContext(trace_id, span_id, False, flags, self.trace_state)
+        return self._context
 
     def is_recording(self) -> bool:
         """True until the phase has ended."""
@@ -144,12 +169,12 @@ class PhaseSpan(Span):
     def _set(self, key: str, value: Any) -> None:
         if self.end_time is not None or value is None:
             return
-        name = clean_text(text_of(key), 256)
-        if self.room <= 0 or (len(self.own) >= MAX_ITEMS and name not in self.own):
-            self.dropped[0] += 1
+        name, into = clean_text(text_of(key), 256), self._gather()
+        if into.room <= 0 or (len(into.own) >= MAX_ITEMS and name not in into.own):
+            into.dropped[0] += 1
         elif name:
-            made = self.own[name] = clean_attribute(name, value, min(MAX_TEXT, self.room))
-            self.room -= weight_of(made) + len(name)
+            made = into.own[name] = clean_attribute(name, value, min(MAX_TEXT, into.room))
+            into.room -= weight_of(made) + len(name)
 
     def add_event(self, name: str, attributes: Attributes = None, timestamp: int | None = None) -> None:
         """Add a span event at a time in ns, by default now."""
@@ -158,13 +183,14 @@ class PhaseSpan(Span):
     def _add_event(self, name: str, attributes: Attributes, timestamp: int | None) -> None:
         if self.end_time is not None:
             return
-        if self.room <= 0 or len(self.span_events) >= MAX_ITEMS:
-            self.dropped[1] += 1
+        into = self._gather()
+        if into.room <= 0 or len(into.span_events) >= MAX_ITEMS:
+            into.dropped[1] += 1
             return
-        time_ns = timestamp if type(timestamp) is int and timestamp > 0 else self.clock.now()[0]
-        made = clean_text(text_of(name), 1024), clean_attributes(attributes, min(MAX_TEXT, self.room))
-        self.room -= len(made[0]) + sum(len(key) + weight_of(value) for key, value in made[1].items())
-        self.span_events.append((time_ns, *made))
+        time_ns = timestamp if type(timestamp) is int and timestamp > 0 else self.recorder.clock.now()[0]
+        made = clean_text(text_of(name), 1024), clean_attributes(attributes, min(MAX_TEXT, into.room))
+        into.room -= len(made[0]) + sum(len(key) + weight_of(value) for key, value in made[1].items())
+        into.span_events.append((time_ns, *made))
 
     def add_link(self, context: SpanContext, attributes: Attributes = None) -> None:
         """Link another span."""
@@ -173,13 +199,14 @@ class PhaseSpan(Span):
     def _add_link(self, context: SpanContext, attributes: Attributes) -> None:
         if self.end_time is not None or not context.is_valid:
             return
-        if self.room <= 0 or len(self.links_made) >= MAX_ITEMS:
-            self.dropped[2] += 1
+        into = self._gather()
+        if into.room <= 0 or len(into.links_made) >= MAX_ITEMS:
+            into.dropped[2] += 1
             return
         ids = f"{context.trace_id:032x}", f"{context.span_id:016x}"
-        made = clean_attributes(attributes, min(MAX_TEXT, self.room))
-        self.room -= sum(len(key) + weight_of(value) for key, value in made.items())
-        self.links_made.append((*ids, made))
+        made = clean_attributes(attributes, min(MAX_TEXT, into.room))
+        into.room -= sum(len(key) + weight_of(value) for key, value in made.items())
+        into.links_made.append((*ids, made))
 
     def update_name(self, name: str) -> None:
         """Leave the name: a phase is known by it from its start on, and metrics count by it."""
@@ -189,13 +216,14 @@ class PhaseSpan(Span):
         guarded(None, self._set_status, status, description)
 
     def _set_status(self, status: Status | StatusCode, description: str | None) -> None:
-        if self.end_time is not None or self.status.status_code is StatusCode.OK:
+        into = self._gather()
+        if self.end_time is not None or into.is_ok:
             return
         made = status if isinstance(status, Status) else Status(status, description)
         if made.description:
             made = Status(made.status_code, masked(made.description))
         if made.status_code is not StatusCode.UNSET:
-            self.status = made
+            into.status = made
 
     def record_exception(
         self,
@@ -225,19 +253,35 @@ class PhaseSpan(Span):
     # -- the properties of the SDK's ReadableSpan -----------------------------------------------
 
     @property
+    def context(self) -> SpanContext:
+        """The same as ``get_span_context()``."""
+        return self.get_span_context()
+
+    @property
+    def resource(self) -> Any:
+        """The resource of this process."""
+        return self.recorder.resource
+
+    @property
+    def status(self) -> Status:
+        """The status so far."""
+        return (self.gathered and self.gathered.status) or Status()
+
+    @property
     def attributes(self) -> Mapping[str, Any]:
         """The attributes so far."""
-        return MappingProxyType({**self.initial, **self.own})
+        own = {} if self.gathered is None else self.gathered.own
+        return MappingProxyType({**self.initial, **own})
 
     @property
     def events(self) -> tuple[tuple[int, str, dict[str, Any]], ...]:
         """The span events so far, as (ns, name, attributes)."""
-        return tuple(self.span_events)
+        return () if self.gathered is None else tuple(self.gathered.span_events)
 
     @property
     def links(self) -> tuple[Link, ...]:
         """The links so far."""
         return tuple(
             Link(SpanContext(int(trace, 16), int(span, 16), True, SAMPLED), attributes)
-            for trace, span, attributes in self.links_made
+            for trace, span, attributes in (() if self.gathered is None else self.gathered.links_made)
         )

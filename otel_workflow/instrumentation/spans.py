@@ -12,7 +12,6 @@ from opentelemetry.trace import (
     SpanKind,
     Status,
     StatusCode,
-    TraceState,
     set_span_in_context,
 )
 
@@ -24,6 +23,8 @@ from otel_workflow.masking import masked
 from otel_workflow.values import clean_attributes
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from opentelemetry.context import Context
 
     from otel_workflow.instrumentation.phases import Phase
@@ -33,6 +34,9 @@ if TYPE_CHECKING:
 
 __all__ = ("close_sdk_span", "make_span", "record_masked")
 
+_INTERNAL = SpanKind.INTERNAL
+_NO_PARENT = b"\x00" * 8
+
 
 def make_span(
     spec: Spec,
@@ -41,30 +45,24 @@ def make_span(
     outer: Phase | None,
     previous: Context,
     time_ns: int,
+    initial: Mapping[str, Any],
 ) -> Any:
     """Return the phase's span: ours, or the foreign provider's in the SDK lane."""
-    is_root_run = spec.is_run and outer is None and not (recorder.environment_nested and parent is not None)
-    kind = SpanKind.SERVER if is_root_run else SpanKind.INTERNAL
-    name = masked(semconv.run_span_name(spec.action, spec.name) if is_root_run else spec.name)
-    initial = clean_attributes(spec.attributes)
+    kind, name = _INTERNAL, spec.name
+    if spec.is_run and outer is None and not (recorder.environment_nested and parent is not None):
+        kind, name = SpanKind.SERVER, semconv.run_span_name(spec.action, spec.name)
+    name = masked(name)
     if recorder.lane == "sdk" and recorder.tracer is not None:
         return _sdk_span(spec, recorder, parent, previous, name, kind, initial, time_ns)
-    trace_id = parent.trace_id if parent is not None else recorder.ids.trace_id()
-    state = parent.trace_state if parent is not None and parent.trace_state else NO_STATE
+    number = recorder.ids.span_id()
+    if parent is None:
+        trace_id, state = recorder.ids.trace_id(), NO_STATE
+        ids = trace_id.to_bytes(16, "big") + number.to_bytes(8, "big") + _NO_PARENT
+    else:
+        trace_id, state = parent.trace_id, parent.trace_state
+        ids = b"%b%b%b" % (trace_id.to_bytes(16, "big"), number.to_bytes(8, "big"), parent.span_id.to_bytes(8, "big"))
     sampled = is_sampled(recorder, parent, outer, trace_id, name, initial)
-    made = PhaseSpan(
-        name,
-        trace_id,
-        recorder.ids.span_id(),
-        parent,
-        time_ns,
-        recorder.clock,
-        sampled=sampled,
-        kind=kind,
-        state=state if isinstance(state, TraceState) else NO_STATE,
-        initial=initial,
-    )
-    made.resource = recorder.resource
+    made = PhaseSpan(name, ids, parent, time_ns, recorder, sampled, kind, state, initial)
     for link in spec.links:
         made.add_link(link.context, link.attributes)
     return made
@@ -77,7 +75,7 @@ def _sdk_span(
     previous: Context,
     name: str,
     kind: SpanKind,
-    initial: dict[str, Any],
+    initial: Mapping[str, Any],
     time_ns: int,
 ) -> Any:
     """Let the foreign provider make the span; what stands on ours from the end stands on it too."""

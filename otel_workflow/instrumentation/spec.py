@@ -16,15 +16,22 @@ class HasSpan(Protocol):
     """A phase, as far as a definition needs to know it."""
 
     span: Span
-    span_id: str
+
+    @property
+    def span_id(self) -> str:
+        """The id of its span in lower-case hex."""
+        ...
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class Spec:
-    """The arguments of ``phase()`` or ``workflow()``, as they were given.
+    """The arguments of ``phase()`` or ``workflow()``, as they were given; nobody changes them.
+
+    Not frozen: a frozen one takes four times as long to make, a tenth of a whole phase.
 
     ``published`` says that the phase comes from an event somebody published: its own events are
-    then not put on the bus a second time. ``source`` is that event's.
+    then not put on the bus a second time. ``source`` is that event's. ``said`` keeps what every
+    record of its phases says of the definition, masked, and ``secrets`` what was secret then.
     """
 
     name: str
@@ -42,3 +49,5 @@ class Spec:
     action: str = "RUN"
     source: str = "otel_workflow"
     published: bool = False
+    said: str = ""
+    secrets: object = None

@@ -13,6 +13,7 @@ from otel_workflow.values import clean_text
 __all__ = ("SUCCESS", "Verdict", "error_type_of", "of_exception")
 
 MAX_REASON = 2048
+_ERRORS = frozenset({Outcome.FAILURE, Outcome.ERROR, Outcome.TIMEOUT})
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +28,7 @@ class Verdict:
     @property
     def is_error(self) -> bool:
         """True when the span's status is ERROR."""
-        return self.outcome in (Outcome.FAILURE, Outcome.ERROR, Outcome.TIMEOUT)
+        return self.outcome in _ERRORS
 
 
 SUCCESS = Verdict(Outcome.SUCCESS)

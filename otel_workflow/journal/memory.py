@@ -14,11 +14,15 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from otel_workflow.journal.segment import Record
-from otel_workflow.journal.writer import process_identity
+from otel_workflow.journal.writer import EVENT, process_identity
 
 __all__ = ("MemoryJournal",)
 
 MAX_BYTES = 64 * 1024 * 1024
+
+
+Kept = bytes | tuple[int, bytes]
+"""An event's payload alone, since nearly all records are events and what waits must be small; else with its type."""
 
 
 class _Kept:
@@ -27,8 +31,7 @@ class _Kept:
     def __init__(self) -> None:
         self.pid = os.getpid()
         self.header: dict[str, Any] | None = None
-        self.records: deque[tuple[int, int, bytes]] = deque()
-        self.sequence = itertools.count(1)
+        self.records: deque[Kept] = deque()
         self.written = 0
         self.gone = 0
         """How many have fallen out, so that the n-th record keeps its position n."""
@@ -73,7 +76,7 @@ class MemoryJournal:
     def write(self, kind: int, payload: bytes) -> bool:
         """Append one record, dropping the oldest ones beyond the bound."""
         kept = self._mine()
-        kept.records.append((kind, next(kept.sequence), payload))
+        kept.records.append(payload if kind == EVENT else (kind, payload))
         kept.written += 1
         # Whoever finds the scales taken leaves the weighing to the next: a signal handler may be here. And
         # a ``with``, which no KeyboardInterrupt gets into: a lock that stays taken would stop every reader.
@@ -85,10 +88,10 @@ class MemoryJournal:
     def _weigh(self, kept: _Kept) -> None:
         records = kept.records
         while kept.weighed < kept.gone + len(records):
-            kept.size += len(records[kept.weighed - kept.gone][2])
+            kept.size += len(_payload(records[kept.weighed - kept.gone]))
             kept.weighed += 1
         while kept.size > self._max_bytes and len(records) > 1:
-            kept.size -= len(records.popleft()[2])
+            kept.size -= len(_payload(records.popleft()))
             kept.gone += 1
 
     def read(self, position: int = 0) -> Iterator[Record]:
@@ -97,8 +100,8 @@ class MemoryJournal:
         with kept.turn:  # nothing falls out meanwhile
             first = max(position, kept.gone)
             rows = _from(kept.records, first - kept.gone)
-        for number, (kind, sequence, payload) in enumerate(rows, first + 1):
-            yield Record(kind, sequence, payload, number)
+        for number, row in enumerate(rows, first + 1):
+            yield Record(EVENT if isinstance(row, bytes) else row[0], number, _payload(row), number)
 
     def phase_opened(self) -> None:
         """Nothing to do: memory needs no sign of life."""
@@ -110,7 +113,11 @@ class MemoryJournal:
         """Nothing to do: what is in memory stays readable until the process ends."""
 
 
-def _from(rows: deque[tuple[int, int, bytes]], index: int) -> list[tuple[int, int, bytes]]:
+def _payload(row: Kept) -> bytes:
+    return row if isinstance(row, bytes) else row[1]
+
+
+def _from(rows: deque[Kept], index: int) -> list[Kept]:
     while True:
         try:
             return list(itertools.islice(rows, index, None))

@@ -8,8 +8,9 @@ the standard library alone. The head is enough to route a record without reading
 from __future__ import annotations
 
 import json
+import json.encoder
 import struct
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from otel_workflow.errors import DecodeError
@@ -36,10 +37,14 @@ __all__ = (
     "dumps",
     "encode_event",
     "encode_span",
+    "event_payload",
+    "quoted",
 )
 
 EVENT_HEAD = struct.Struct("<BBBB16s8s8sQQ")
 """version, transition, flags, reserved, trace id, span id, parent span id, wall ns, monotonic ns."""
+_HEAD = struct.Struct("<BBBB32sQQ")
+"""The same with the three ids in one piece, as a producer has them."""
 VERSION = 1
 NO_TRANSITION = 255
 SAMPLED, PARENT_REMOTE, MAKER_SDK, IS_RUN, NESTED = 1, 2, 4, 8, 16
@@ -74,7 +79,34 @@ _TYPES: Mapping[str, type] = {
     "workflow": str,
 }
 
-dumps = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode
+quoted: Callable[[str], str] = json.encoder.encode_basestring_ascii
+"""Return a text as a JSON string in ASCII."""
+
+
+class _Encoder:
+    """Does what ``JSONEncoder.encode`` does, without making the encoder in C anew for every call."""
+
+    __slots__ = ("_chunks", "_plain")
+
+    def __init__(self) -> None:
+        self._plain = json.JSONEncoder(separators=(",", ":"), check_circular=False)
+        make = getattr(json.encoder, "c_make_encoder", None)  # None where there is no accelerator
+        self._chunks = make and make(None, self._plain.default, quoted, None, ":", ",", False, False, True)
+
+    def encode(self, value: Any) -> str:
+        return self._plain.encode(value) if self._chunks is None else "".join(self._chunks(value, 0))
+
+
+dumps = _Encoder().encode
+"""Return an object of clean values as JSON without spaces."""
+
+
+def event_payload(transition: int, flags: int, ids: bytes, time_ns: int, mono_ns: int, text: str) -> bytes:
+    """Return the payload of an event record whose JSON is already text, in ASCII.
+
+    ``ids`` are trace id, span id and parent span id, 32 bytes together.
+    """
+    return _HEAD.pack(VERSION, transition, flags, 0, ids, time_ns, mono_ns) + text.encode()
 
 
 def encode_event(
@@ -88,8 +120,7 @@ def encode_event(
     body: Mapping[str, Any],
 ) -> bytes:
     """Return the payload of an event record; ``body`` holds clean values only."""
-    head = EVENT_HEAD.pack(VERSION, transition, flags, 0, trace_id, span_id, parent_span_id, time_ns, mono_ns)
-    return head + dumps(body).encode()
+    return event_payload(transition, flags, trace_id + span_id + parent_span_id, time_ns, mono_ns, dumps(body))
 
 
 def decode_event(payload: bytes) -> Event:

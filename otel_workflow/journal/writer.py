@@ -74,19 +74,20 @@ SYNC_SECONDS = 0.1
 TOUCH_SECONDS = 1.0
 _PATIENCE = 1.0
 _CRC = struct.Struct("<I")
+_crc32 = zlib.crc32
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _NO_FOLLOW = getattr(os, "O_NOFOLLOW", 0)
 
 
 def checksum(fields: bytes, payload: bytes) -> int:
     """Return the CRC-32 over the first 16 bytes of a frame, as they stand there, and its payload."""
-    return zlib.crc32(payload, zlib.crc32(fields))
+    return _crc32(payload, _crc32(fields))
 
 
 def frame(kind: int, sequence: int, payload: bytes, flags: int = 0) -> bytes:
     """Return one record as it stands in a segment."""
     fields = FIELDS.pack(MAGIC, kind, flags, 0, len(payload), sequence & 0xFFFFFFFF)
-    return fields + _CRC.pack(checksum(fields, payload)) + payload
+    return b"".join((fields, _CRC.pack(_crc32(payload, _crc32(fields))), payload))
 
 
 def segment_name(owner: str, number: int) -> str:
@@ -307,9 +308,9 @@ class JournalWriter:
         if done != len(data):
             return process.drop("short_write")  # what is there stays there: readers skip it
         process.written += 1
+        process.dirty = True
         if self._sync == "always":
             self._sync_now(process, descriptor)
-        process.dirty = True
         if not process.bells:
             self._start_thread(process)
         if process.size > self._seal_bytes:
@@ -324,12 +325,12 @@ class JournalWriter:
         return process.drop(_reason(error, "io_error"))
 
     def phase_opened(self) -> None:
-        """Say that a phase is open, so that the segment is touched once a second."""
-        self._mine().open_phases += 1
+        """Say that a phase is open, so that the segment is touched once a second; call it after its ``write``."""
+        self._process.open_phases += 1
 
     def phase_closed(self) -> None:
-        """Say that a phase has ended."""
-        process = self._mine()
+        """Say that a phase has ended; call it after its ``write``."""
+        process = self._process
         if process.open_phases > 0:  # one that a forked child did not open is none of its own
             process.open_phases -= 1
 

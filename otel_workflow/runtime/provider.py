@@ -180,7 +180,7 @@ def _readable(span: PhaseSpan, resource: Resource) -> ReadableSpan:
         parent=span.parent,
         resource=resource,
         attributes=span.attributes,
-        events=[Event(name, attributes, time_ns) for time_ns, name, attributes in span.span_events],
+        events=[Event(name, attributes, time_ns) for time_ns, name, attributes in span.events],
         links=span.links,
         kind=span.kind,
         status=span.status,
