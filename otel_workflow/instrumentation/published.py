@@ -24,6 +24,7 @@ from otel_workflow.instrumentation.phases import INERT, Phase
 from otel_workflow.instrumentation.recorder import Recorder
 from otel_workflow.instrumentation.spec import Spec
 from otel_workflow.semconv import CONTRADICTION, REPORTED
+from otel_workflow.values import clean_attributes, clean_text
 
 __all__ = ("Published",)
 
@@ -86,7 +87,7 @@ class Published:
         elif transition in END_TRANSITIONS:
             self._end(phase, found, event, transition or "completed")
         else:
-            phase.span.add_event(event.type, _scalars(event.payload), self._time(event))
+            self._add_to(phase, event)
 
     # -- which phase ------------------------------------------------------------------------------
 
@@ -192,7 +193,11 @@ class Published:
     def _note(self, event: Event, key: Key) -> None:
         with self._turn:
             phase = current() or self._open.get(key) or self._around(key) or self._open.get((_RUN, ())) or INERT
-        phase.span.add_event(event.type, _scalars(event.payload), self._time(event))
+        self._add_to(phase, event)
+
+    def _add_to(self, phase: Phase, event: Event) -> None:
+        # Cleaned here and not only by the span: in the SDK lane it is a foreign one, which masks nothing.
+        phase.span.add_event(clean_text(event.type, 1024), clean_attributes(_scalars(event.payload)), self._time(event))
 
 
 def _key(subject: str, payload: Mapping[str, Any]) -> Key:

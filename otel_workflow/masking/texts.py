@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from otel_workflow.masking.known import NOTHING, KnownSecrets, Spans
@@ -13,6 +13,7 @@ __all__ = ("MASK", "excerpt", "hidden", "in_force", "mask", "masked", "masked_va
 
 MASK = "***"
 _SHORTEST = 4
+_DEEPEST = 32
 _REACH = 4096
 """How far beyond what is kept of a long text a secret is looked for, in characters: a private key is shorter."""
 
@@ -96,15 +97,32 @@ def hidden(name: str, value: Any) -> Any:
     return [MASK for _ in value] if isinstance(value, list | tuple) else MASK
 
 
-def masked_value(name: str, value: Any) -> Any:
-    """Return an attribute's value masked: all of it if its name is a secret's, else the texts in it."""
+def masked_value(name: str, value: Any, depth: int = 0) -> Any:
+    """Return an attribute's value masked: all of it if its name is a secret's, else the texts in it.
+
+    The SDK takes nested lists, mappings and bytes as well; what lies deeper than 32 is masked whole.
+    """
     if names_secret(name):
         return hidden(name, value)
     if isinstance(value, str):
         return masked(value)
-    if isinstance(value, list | tuple):
-        return [masked(item) if isinstance(item, str) else item for item in value]
-    return value
+    if isinstance(value, bytes):
+        return _masked_bytes(value)
+    if not isinstance(value, list | tuple | Mapping):
+        return value
+    return MASK if depth >= _DEEPEST else _masked_inside(value, depth + 1)
+
+
+def _masked_inside(value: Any, depth: int) -> Any:
+    if isinstance(value, Mapping):
+        return {masked(str(key)): masked_value(str(key), item, depth) for key, item in value.items()}
+    return [masked_value("", item, depth) for item in value]
+
+
+def _masked_bytes(value: bytes) -> bytes:
+    said = value.decode("utf-8", "surrogateescape")
+    shown = masked(said)
+    return value if shown is said else shown.encode("utf-8", "surrogateescape")
 
 
 def _find(text: str, known: KnownSecrets) -> Spans:

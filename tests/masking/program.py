@@ -48,7 +48,8 @@ def secret_names(text: str) -> None:
     with ow.phase("p", attributes={"db.password": text}, payload={"api_key": text}) as phase:
         phase.set_attribute("clientSecret", [text])
         phase.set_attribute("x", {"auth_token": text})  # type: ignore[arg-type]
-        phase.span.add_event("note", {"authorization": text})
+        if phase.span.__class__.__module__.startswith("otel_workflow"):  # a foreign span masks nothing
+            phase.span.add_event("note", {"authorization": text})
 
 
 def reasons(text: str) -> None:

@@ -41,3 +41,16 @@ def test_the_value_under_a_secret_name_is_masked_whole_and_counts_stay() -> None
     assert {
         "password": "***", "auth": ["***", "***"], "token": 5, "db.passwd": "***", "secret": True, "other": "x",
     } == shown  # fmt: skip
+
+
+def test_texts_are_masked_however_deep_they_lie() -> None:
+    said = {"a": [{"b": ("x", b"password=hunter2", {"api_key": "k"})}], "n": 1}
+
+    assert {"a": [{"b": ["x", b"password=***", {"api_key": "***"}]}], "n": 1} == masked_value("said", said)
+
+
+def test_what_has_no_bottom_ends_in_a_mask() -> None:
+    said: list[object] = []
+    said.append(said)
+
+    assert "***" in repr(masked_value("said", said))
