@@ -164,7 +164,7 @@ def _fill(clean: dict[str, Any], attributes: Mapping[str, object], limit: int) -
             name = key
         else:
             name = clean_text(key if type(key) is str else text_of(key), _KEY)
-            if name is key and not names_secret(name):
+            if name and name is key and not names_secret(name):
                 known.remember_name(name)
         if value is not None and name:
             # The last ones are cut short, rather than the whole record being too large to write.

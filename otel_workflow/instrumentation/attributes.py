@@ -42,7 +42,7 @@ def _plain(attributes: dict[str, Any]) -> str | None:
     """Return attributes as JSON, masked, an empty text for none; None when one of them is not plain."""
     said, names = "", in_force().names
     for key, value in attributes.items():
-        if type(key) is not str or (name := _keys.get(key) if key in names else _begin(key)) is None:
+        if type(key) is not str or (name := (_keys.get(key) if key in names else None) or _begin(key)) is None:
             return None
         kind = type(value)
         if kind is str:

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from importlib import import_module
 from typing import Any, Self
 
-from otel_workflow.testing.receiver import _read_spans
+from otel_workflow.testing.received import read_items
 
 grpc: Any = import_module("grpc")  # by name: the package has no types
 
@@ -53,7 +53,7 @@ class GrpcPeer:
     @property
     def spans(self) -> list[dict[str, Any]]:
         """The spans of all requests, whatever was answered."""
-        return [span for body in self.requests for span, _ in _read_spans(body)]
+        return [span for body in self.requests for span, _ in read_items("traces", body)]
 
     def script(self, *replies: Reply) -> None:
         self._replies.extend(replies)

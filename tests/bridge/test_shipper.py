@@ -19,7 +19,7 @@ from otel_workflow.events import TRANSITIONS
 from otel_workflow.journal import EVENT, MemoryJournal
 from otel_workflow.journal.record import SAMPLED, encode_event
 from otel_workflow.testing import OtlpReceiver
-from otel_workflow.testing.receiver import _read_spans
+from otel_workflow.testing.received import read_items
 from tests.bridge.grpc_peer import GrpcPeer, Reply, status
 
 Line = Callable[[int], MemoryShipper]
@@ -181,7 +181,7 @@ def strict(code: str) -> Reply:
 
     def judge(body: bytes, context: object) -> bytes:
         try:
-            list(_read_spans(body))
+            list(read_items("traces", body))
         except ValueError:
             return status(code, "error unmarshalling request: string field contains invalid UTF-8")(body, context)
         return b""
@@ -282,7 +282,7 @@ def test_a_span_too_large_for_the_backend_is_split_off_then_trimmed_then_given_u
                 made = interpret(413, {}, b"") if over == "http" else interpret_grpc(8, said, ())
             else:
                 made = Answer("accepted", 200)
-                arrived.extend(span for span, _ in _read_spans(body))
+                arrived.extend(span for span, _ in read_items("traces", body))
             answers.append(made)
             return made
 
