@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 from otel_workflow.events import END_TRANSITIONS, Event, Outcome, PhaseFacts
 
-__all__ = ("PhaseRun", "Run", "RunStore")
+__all__ = ("PhaseRun", "Run", "RunStore", "is_before")
 
 _OUTCOMES = {
     "completed": Outcome.SUCCESS,
@@ -49,7 +49,7 @@ class PhaseRun:
         transition = event.transition
         self._own(event, owner, started=transition == "started")
         if transition == "started":
-            if self.start is None or _is_before(event, self.start):
+            if self.start is None or is_before(event, self.start):
                 self.start = event
         elif transition in END_TRANSITIONS:
             self._add_end(event)
@@ -65,7 +65,7 @@ class PhaseRun:
         if self.end is None or event == self.end:
             self.end = event
             return
-        earlier = _is_before(event, self.end)
+        earlier = is_before(event, self.end)
         first, second = (event, self.end) if earlier else (self.end, event)
         self.end = first
         self.contradictions = _with(self.contradictions, second)
@@ -168,7 +168,7 @@ def _order(event: Event) -> tuple[bool, int, str, str]:
     return event.transition == "interrupted", event.time_ns, event.id, event.type
 
 
-def _is_before(event: Event, other: Event) -> bool:
+def is_before(event: Event, other: Event) -> bool:
     """True if an event comes first; two that differ in nothing but their content are ordered by that."""
     one, two = _order(event), _order(other)
     return one < two if one != two else event != other and repr(event) < repr(other)
@@ -177,7 +177,7 @@ def _is_before(event: Event, other: Event) -> bool:
 def _with(events: dict[str, Event], event: Event) -> dict[str, Event]:
     """Return the events and this one, in the order of their times; of two with one id the first stays."""
     known = events.get(event.id)
-    if known is not None and not _is_before(event, known):
+    if known is not None and not is_before(event, known):
         return events
     last = next(reversed(events.values()), None)
     if known is None and (last is None or _order(last) < _order(event)):

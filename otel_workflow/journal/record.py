@@ -31,6 +31,7 @@ __all__ = (
     "PARENT_REMOTE",
     "SAMPLED",
     "SPAN_HEAD",
+    "VERSION",
     "decode_event",
     "decode_span",
     "dumps",
@@ -41,6 +42,7 @@ __all__ = (
 EVENT_HEAD = struct.Struct("<BBBB16s8s8sQQ")
 """version, transition, flags, reserved, trace id, span id, parent span id, wall ns, monotonic ns."""
 VERSION = 1
+"""The version of the head and of the JSON behind it."""
 NO_TRANSITION = 255
 SAMPLED, PARENT_REMOTE, MAKER_SDK, IS_RUN, NESTED = 1, 2, 4, 8, 16
 _NO_ID = b"\x00" * 8
