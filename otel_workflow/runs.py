@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 from otel_workflow.events import END_TRANSITIONS, Event, Outcome, PhaseFacts
 
-__all__ = ("PhaseRun", "Run", "RunStore", "is_before")
+__all__ = ("PhaseRun", "Run", "RunStore", "error_type_of", "is_before", "outcome_of", "reason_of")
 
 _OUTCOMES = {
     "completed": Outcome.SUCCESS,
@@ -137,25 +137,40 @@ class PhaseRun:
         """How it ended, None while open; an interrupted phase ended in an error of the system."""
         if self.end is None:
             return Outcome.ERROR if self.interrupted else None
-        if self.end.facts is not None and self.end.facts.outcome is not None:
-            return self.end.facts.outcome
-        return _OUTCOMES.get(self.end.transition or "", Outcome.ERROR)
+        return outcome_of(self.end)
 
     @property
     def reason(self) -> str:
         """Why it ended as it did, in its own words; empty when an inner phase gave the verdict."""
         if self.end is None:
             return "its process was killed" if self.interrupted else ""
-        if self.end.facts is not None:
-            return "" if self.end.facts.handed else self.end.facts.reason
-        return _text(self.end, "error") or ""
+        return reason_of(self.end)
 
     @property
     def error_type(self) -> str | None:
         """The class of the failure, as ``error.type`` carries it."""
         if self.end is None:
             return self.lost_type if self.interrupted else None
-        return self.end.facts.error_type if self.end.facts is not None else _text(self.end, "error_type")
+        return error_type_of(self.end)
+
+
+def outcome_of(end: Event) -> Outcome:
+    """Return how a phase ended by this one end."""
+    if end.facts is not None and end.facts.outcome is not None:
+        return end.facts.outcome
+    return _OUTCOMES.get(end.transition or "", Outcome.ERROR)
+
+
+def reason_of(end: Event) -> str:
+    """Return why an end says it came; empty when an inner phase gave the verdict."""
+    if end.facts is not None:
+        return "" if end.facts.handed else end.facts.reason
+    return _text(end, "error") or ""
+
+
+def error_type_of(end: Event) -> str | None:
+    """Return the class of the failure that an end reports."""
+    return end.facts.error_type if end.facts is not None else _text(end, "error_type")
 
 
 def _text(event: Event, key: str) -> str | None:

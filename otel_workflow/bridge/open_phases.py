@@ -64,12 +64,12 @@ class OpenPhases:
     """Takes the payloads of event records; ids are the 24 bytes of trace and span id.
 
     ``told`` holds the keys of spans that were made because their process seemed dead.
-    ``unparsed`` counts records that did not parse. ``roots`` are the runs by trace id in hex.
+    ``unparsed`` counts records that did not parse. ``roots`` are the runs, by their ids.
     """
 
     told: tuple[_Keys, _Keys] = (frozenset(), frozenset())
     unparsed: int = 0
-    roots: dict[str, PhaseRun] = field(default_factory=dict)
+    roots: dict[bytes, PhaseRun] = field(default_factory=dict)
     _fold: RunStore = field(default_factory=RunStore)
     _in_fold: set[bytes] = field(default_factory=set)
     _starts: dict[bytes, tuple[str, bytes]] = field(default_factory=dict)
@@ -153,7 +153,7 @@ class OpenPhases:
         if phase is not None:
             self._in_fold.add(ids)
             if phase.facts.is_run and not phase.facts.nested:
-                self.roots[phase.trace_id] = phase
+                self.roots[ids] = phase
         return phase
 
     def _unfold(self, ids: bytes) -> None:
@@ -266,11 +266,15 @@ class OpenPhases:
         parent = bytes.fromhex(phase.trace_id + (ref.parent_span_id if ref and ref.parent_span_id else ""))
         return not self._is_new(parent)
 
+    def runs(self) -> list[PhaseRun]:
+        """Return the known runs, oldest first."""
+        return sorted(self.roots.values(), key=lambda root: (root.start_ns, root.span_id))
+
     def forget_roots(self) -> None:
         """Forget roots that have ended and that no open phase asks for any more."""
-        over = [trace_id for trace_id, root in self.roots.items() if not root.is_open]
+        over = [ids for ids, root in self.roots.items() if not root.is_open]
         if over:
-            asked = {trace_id for trace_id, _ in self._fold.phases} | {ids[:16].hex() for ids in self._starts}
-            for trace_id in over:
-                if trace_id not in asked:
-                    del self.roots[trace_id]
+            asked = {bytes.fromhex(trace_id) for trace_id, _ in self._fold.phases} | {ids[:16] for ids in self._starts}
+            for ids in over:
+                if ids[:16] not in asked:
+                    del self.roots[ids]

@@ -16,6 +16,7 @@ from __future__ import annotations
 import json
 import re
 import struct
+from functools import cache
 from typing import NamedTuple
 
 from otel_workflow.bridge.otlp import SPAN_ATTRIBUTES, encode_attributes, encode_span
@@ -40,26 +41,29 @@ _ZERO, _COMMA = b"0,"
 _KEPT, _LONGEST = 2048, 4096  # forms and bodies; bytes of one
 _scan = json.JSONDecoder().raw_decode
 
-# What stands in the gaps while a form is made; beside it a real pair has all of its own values.
+# Values that no real phase has: they stand in the gaps while a form is made.
 _TRACE, _SPAN, _PARENT = b"\xb7\xd1\xc9\x4e\xa5\xf3\x82\x60" * 2, b"\xd3\x8f\xe1\xb5\xc6\xa9\xf2\x97", b"\x9e\xa1" * 4
 _BEGAN, _ENDED = 1_234_567_890_123_456_789, 1_987_654_321_098_765_432
 _FIRST, _LAST = "otel_workflow.gap.start", "otel_workflow.gap.end"
-_GAPS = (
-    _TRACE,
-    _SPAN,
-    _PARENT,
-    _time(_BEGAN),
-    _time(_ENDED),
-    _SPAN.hex().encode(),
-    encode_attributes(SPAN_ATTRIBUTES, {_FIRST: 1}),
-    encode_attributes(SPAN_ATTRIBUTES, {_LAST: 1}),
-    _time(_BEGAN),
-    _time(_ENDED),
-    _double((_ENDED - _BEGAN) / 1e9),
-)
-"""In the order in which a span has them."""
-_MAY_BE_MISSING = (_PARENT, *_GAPS[5:8])
-_CUT = re.compile(b"(" + b"|".join(re.escape(gap) for gap in dict.fromkeys(_GAPS)) + b")")
+_OPTIONAL = (2, 5, 6, 7)  # gaps that a span may lack: its parent, its id in hex, the attributes
+
+
+@cache
+def _gaps() -> tuple[bytes, ...]:
+    """Return what stands in the gaps while a form is made, in the order in which a span has them."""
+    return (
+        _TRACE,
+        _SPAN,
+        _PARENT,
+        _time(_BEGAN),
+        _time(_ENDED),
+        _SPAN.hex().encode(),
+        encode_attributes(SPAN_ATTRIBUTES, {_FIRST: 1}),
+        encode_attributes(SPAN_ATTRIBUTES, {_LAST: 1}),
+        _time(_BEGAN),
+        _time(_ENDED),
+        _double((_ENDED - _BEGAN) / 1e9),
+    )
 
 
 class _Body(NamedTuple):
@@ -190,13 +194,14 @@ def _form_of(start: bytes, end: bytes, first: _Body, last: _Body) -> _Form | Non
         usual = span_of_pair(start, end)
     except DecodeError:
         return None
-    pieces = _CUT.split(encode_span(made))
-    literals, found, gaps = pieces[::2], pieces[1::2], list(_GAPS)
-    for place, gap in enumerate(_GAPS):
-        if found[place : place + 1] != [gap] and gap in _MAY_BE_MISSING:
-            found.insert(place, gap)
+    gaps = _gaps()
+    pieces = re.split(b"(" + b"|".join(map(re.escape, gaps)) + b")", encode_span(made))
+    literals, found = pieces[::2], pieces[1::2]
+    for place in _OPTIONAL:
+        if found[place : place + 1] != [gaps[place]]:
+            found.insert(place, gaps[place])
             literals.insert(place, b"")
-    if found != gaps:
+    if tuple(found) != gaps:
         return None
     template = b"%b".join(literal.replace(b"%", b"%%") for literal in literals)
     form = _Form(template, frozenset(made.attributes) - {_FIRST, _LAST})

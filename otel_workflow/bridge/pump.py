@@ -296,20 +296,22 @@ class Pump:
         return max(source.evidence_ns(), self._last_events.get(source.owner, 0), _end_of(span) if span else 0)
 
     def _is_final(self, phase: PhaseRun, now: int) -> bool:
-        root = self._phases.roots.get(phase.trace_id)
-        if root is None or not root.is_open:
-            return True
-        source = self._owners.get(root.owner)
-        if source is not None and not source.is_alive():
-            return True
-        return now - (phase.end_ns or now) > GRACE_NS
+        """True when its run is over or dead, or has had time enough to say that the phase lives."""
+        return now - (phase.end_ns or now) > GRACE_NS or not any(
+            root.trace_id == phase.trace_id and root.is_open and self._is_alive(root.owner)
+            for root in self._phases.roots.values()
+        )
+
+    def _is_alive(self, owner: str) -> bool:
+        source = self._owners.get(owner)
+        return source is None or source.is_alive()
 
     def _mark_long_runs(self, now: int) -> None:
         """Queue the marker of every run that lasts, or lasted, ten seconds; decided by times alone."""
-        for phase in list(self._phases.roots.values()):
-            end = phase.end_ns if phase.end_ns is not None else now - _MARKER_MARGIN_NS
-            if end - phase.start_ns >= MARKER_AFTER_NS and _is_wanted(phase):
-                self._wait_once(f"{phase.trace_id}:marker", self._group(phase.owner), marker_of(phase))
+        for root in self._phases.runs():
+            end = root.end_ns if root.end_ns is not None else now - _MARKER_MARGIN_NS
+            if end - root.start_ns >= MARKER_AFTER_NS and _is_wanted(root):
+                self._wait_once(f"{root.trace_id}:marker", self._group(root.owner), marker_of(root))
 
     # -- out ------------------------------------------------------------------------------------
 

@@ -14,7 +14,7 @@ from typing import Any
 from otel_workflow import semconv
 from otel_workflow.bridge.span_data import SpanData, SpanEvent, SpanLink
 from otel_workflow.events import Event, Outcome, PhaseFacts, SpanRef
-from otel_workflow.runs import PhaseRun
+from otel_workflow.runs import PhaseRun, error_type_of, outcome_of, reason_of
 
 __all__ = ("MARKER_AFTER_NS", "correction_of", "marker_of", "span_of")
 
@@ -86,7 +86,30 @@ def _attributes(
     if phase.interrupted:
         made[semconv.INTERRUPTED] = True
         made[semconv.END_ESTIMATED] = True
+    if phase.contradictions:
+        said = made.get(semconv.CONTRADICTION)  # a publisher's own: reported against observed
+        found = [said] if isinstance(said, str) else []
+        made[semconv.CONTRADICTION] = "; ".join([*found, *map(_also_reported, phase.contradictions.values())])
     return made
+
+
+def _also_reported(end: Event) -> str:
+    reason = reason_of(end)
+    return f"also reported as {outcome_of(end).value}" + (f": {reason}" if reason else "")
+
+
+def _contradiction(phase: PhaseRun, end: Event, outcome: Outcome) -> SpanEvent:
+    """Return the event of an end that does not count, under the name it would have if it did."""
+    name, attributes = semconv.lifecycle_event(
+        phase.any_event.subject,
+        outcome_of(end),
+        duration_ns=max(end.time_ns - phase.start_ns, 0),
+        reason=reason_of(end),
+        error_type=error_type_of(end),
+        interrupted=end.transition == "interrupted",
+    )
+    attributes[semconv.CONTRADICTION] = f"{outcome.value} counts"
+    return SpanEvent(end.time_ns, name, {**attributes, **_extra(end)})
 
 
 def _events(phase: PhaseRun, ended: PhaseFacts | None, outcome: Outcome, end_ns: int) -> tuple[SpanEvent, ...]:
@@ -98,6 +121,7 @@ def _events(phase: PhaseRun, ended: PhaseFacts | None, outcome: Outcome, end_ns:
         SpanEvent(time_ns, name, attributes) for time_ns, name, attributes in (ended.span_events if ended else ())
     ]
     between += [_other(event) for event in phase.others.values()]
+    between += [_contradiction(phase, event, outcome) for event in phase.contradictions.values()]
     made += sorted(between, key=lambda event: (event.time_ns, event.name))
     name, attributes = semconv.lifecycle_event(
         subject,
