@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import sys
 
-NAMES = ("phase", "startup", "exit", "encode", "bus")
+NAMES = ("phase", "startup", "exit", "encode", "bridge", "bus")
 
 
 def main(names: list[str]) -> int:

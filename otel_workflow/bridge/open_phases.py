@@ -32,9 +32,18 @@ _LATE = b"late"
 _Keys = Mapping[str, int] | AbstractSet[str]
 
 
+def _is_run(phase: PhaseRun) -> bool:
+    facts = phase.facts
+    return facts.is_run and not facts.nested
+
+
+def _position(item: tuple[bytes, Ended]) -> int:
+    return item[1].end
+
+
 def key_of(ids: bytes) -> str:
     """Return how the cursor names a span: trace id and span id in hex."""
-    return f"{ids[:16].hex()}:{ids[16:].hex()}"
+    return f"{ids[:16].hex()}:{ids[16:24].hex()}"
 
 
 @dataclass(slots=True)
@@ -64,12 +73,12 @@ class OpenPhases:
     """Takes the payloads of event records; ids are the 24 bytes of trace and span id.
 
     ``told`` holds the keys of spans that were made because their process seemed dead.
-    ``unparsed`` counts records that did not parse. ``roots`` are the runs, by their ids.
+    ``unparsed`` counts records that did not parse.
     """
 
     told: tuple[_Keys, _Keys] = (frozenset(), frozenset())
     unparsed: int = 0
-    roots: dict[bytes, PhaseRun] = field(default_factory=dict)
+    _roots: dict[bytes, PhaseRun] = field(default_factory=dict)
     _fold: RunStore = field(default_factory=RunStore)
     _in_fold: set[bytes] = field(default_factory=set)
     _starts: dict[bytes, tuple[str, bytes]] = field(default_factory=dict)
@@ -125,7 +134,7 @@ class OpenPhases:
             return
         self._unfold(ids)
         known = self._ending.get(ids)
-        if is_end and known is not None and known.settled:
+        if is_end and known is not None and known.settled and known.source == said.source:
             self._add_late(ids, event, said)
             return
         phase = self._add(ids, event, said.owner)
@@ -133,6 +142,8 @@ class OpenPhases:
             return
         if known is not None:
             known.heard += said.heard
+            if known.settled and not said.settled:  # of two sources: sent twice rather than never
+                known.source, known.end, known.settled = said.source, said.end, False
         elif self._was_told(ids):
             self._discard(ids)
             self._ended[ids] = ()
@@ -152,8 +163,8 @@ class OpenPhases:
         phase = self._fold.add(event, owner)
         if phase is not None:
             self._in_fold.add(ids)
-            if phase.facts.is_run and not phase.facts.nested:
-                self.roots[ids] = phase
+            if _is_run(phase):
+                self._roots[ids] = phase
         return phase
 
     def _unfold(self, ids: bytes) -> None:
@@ -202,16 +213,16 @@ class OpenPhases:
     # -- out ------------------------------------------------------------------------------------
 
     def finished(self) -> list[tuple[bytes, Ended]]:
-        """Return what has ended since the last call, with its ids, in the order of its first end."""
-        ending, self._ending = self._ending, {}
-        for ids, ended in ending.items():
+        """Return what has ended since the last call, with its ids; of one source in the order of its records."""
+        ending, self._ending = sorted(self._ending.items(), key=_position), {}
+        for ids, ended in ending:
             if ended.late is None:
                 self._ended[ids] = ended.heard
                 if ended.phase is not None:
                     self._discard(ids)
         while len(self._ended) > _KEPT:
             del self._ended[next(iter(self._ended))]
-        return [(ids[:24], ended) for ids, ended in ending.items()]
+        return ending
 
     def folded(self, ids: bytes, ended: Ended) -> PhaseRun | None:
         """Return what the fold makes of something finished; None, and open again, if its end does not parse."""
@@ -268,13 +279,14 @@ class OpenPhases:
 
     def runs(self) -> list[PhaseRun]:
         """Return the known runs, oldest first."""
-        return sorted(self.roots.values(), key=lambda root: (root.start_ns, root.span_id))
+        # Which of several starts counts may have changed since, and with it whether this is a run.
+        return sorted(filter(_is_run, self._roots.values()), key=lambda root: (root.start_ns, root.span_id))
 
     def forget_roots(self) -> None:
         """Forget roots that have ended and that no open phase asks for any more."""
-        over = [ids for ids, root in self.roots.items() if not root.is_open]
+        over = [ids for ids, root in self._roots.items() if not root.is_open]
         if over:
             asked = {bytes.fromhex(trace_id) for trace_id, _ in self._fold.phases} | {ids[:16] for ids in self._starts}
             for ids in over:
                 if ids[:16] not in asked:
-                    del self.roots[ids]
+                    del self._roots[ids]

@@ -11,7 +11,7 @@ import struct
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from otel_workflow import semconv
@@ -87,12 +87,22 @@ class Waiting:
 
 @dataclass(slots=True)
 class _Progress:
-    """Where reading of one source stands against what was acknowledged."""
+    """Where reading of one source stands against what was acknowledged.
+
+    ``pending`` are the ends of the records whose spans wait. Everything below the first of them is
+    done with, whatever the order in which spans are settled.
+    """
 
     resource: bytes
     acknowledged: int = 0
     read: int = 0
-    pending: int = 0
+    pending: set[int] = field(default_factory=set)
+
+    def settle(self) -> int:
+        """Return up to where the source is done with."""
+        done = min(self.pending) - 1 if self.pending else self.read
+        self.acknowledged = max(self.acknowledged, done)
+        return self.acknowledged
 
 
 class Pump:
@@ -250,7 +260,7 @@ class Pump:
         self.waiting.append(waiting)
         self.queued += 1
         if waiting.source:
-            self._sources[waiting.source].pending += 1
+            self._sources[waiting.source].pending.add(waiting.end)
 
     def _close_the_dead(self, now: int, *, force: bool) -> None:
         """Close open phases of dead owners; queue those whose end can no longer change."""
@@ -299,7 +309,7 @@ class Pump:
         """True when its run is over or dead, or has had time enough to say that the phase lives."""
         return now - (phase.end_ns or now) > GRACE_NS or not any(
             root.trace_id == phase.trace_id and root.is_open and self._is_alive(root.owner)
-            for root in self._phases.roots.values()
+            for root in self._phases.runs()
         )
 
     def _is_alive(self, owner: str) -> bool:
@@ -332,14 +342,12 @@ class Pump:
             if self.waiting and self.waiting[0] is waiting:
                 self.waiting.popleft()
             if waiting.source:
-                progress = self._sources[waiting.source]
-                progress.pending -= 1
-                progress.acknowledged = max(progress.acknowledged, waiting.end)
+                self._sources[waiting.source].pending.discard(waiting.end)
             if waiting.key:
                 self._queued_keys.discard(waiting.key)
                 self.sent_keys[waiting.key] = self.now()
         for name, progress in self._sources.items():
-            self.acknowledged[name] = progress.read if progress.pending == 0 else progress.acknowledged
+            self.acknowledged[name] = progress.settle()
 
     def is_done_with(self, source: Source) -> bool:
         """True when a source was read and nothing that its owner recorded waits or is open."""
