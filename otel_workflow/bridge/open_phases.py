@@ -103,7 +103,8 @@ class OpenPhases:
             elif transition in _ENDS:
                 start = self._starts.get(ids)
                 if start is not None and start[0] == owner and not self._was_told(ids):
-                    self._forget_start(ids)
+                    del self._starts[ids]
+                    self._started_by[owner] -= 1
                     self._ending[ids] = Ended(owner, source, end, (hash(payload),), settled, (start[1], payload))
                     return
         self._merge(ids, payload, Ended(owner, source, end, (hash(payload),), settled))

@@ -40,6 +40,7 @@ _MARKER_MARGIN_NS = 1_000_000_000
 _REMEMBERED_NS = 8 * 86_400 * 1_000_000_000
 """How long a sent key is kept after it was last of use: a day longer than retired segments are."""
 _DAY_NS = 86_400 * 1_000_000_000
+_BREATH = 64
 _time_of = struct.Struct("<Q").unpack_from
 _TIME_AT, _HEAD = 36, 52  # of an event record: where its wall time stands, and how long its head is
 
@@ -110,7 +111,8 @@ class Pump:
 
     ``acknowledged`` and ``sent_keys`` are what the cursor file holds. ``unparsed`` counts records
     that did not parse, ``late_verdicts`` corrections, ``queued`` all spans that ever waited here.
-    ``behind`` is True while a read stopped at its budget.
+    ``behind`` is True while a read stopped at its budget. ``breathe`` is called twice in a
+    millisecond or so of work: a thread beside somebody's event loop lets go of the interpreter there.
     """
 
     def __init__(self, now: Callable[[], int] = time.time_ns, acknowledged: dict[str, int] | None = None) -> None:
@@ -121,6 +123,7 @@ class Pump:
         self.queued = 0
         self.late_verdicts = 0
         self.behind = False
+        self.breathe: Callable[[], object] | None = None
         self._queued_keys: set[str] = set()
         self._phases = OpenPhases((self.sent_keys, self._queued_keys))
         self._pairs = PairEncoder()
@@ -182,6 +185,8 @@ class Pump:
                     take(payload, owner, name, end, settled=end <= progress.acknowledged)
                 elif kind == SPAN:
                     self._take_span(owner, progress, name, payload, end)
+                if not count % _BREATH and self.breathe is not None:
+                    self.breathe()
                 if count == budget:
                     break
         finally:
@@ -212,7 +217,9 @@ class Pump:
 
     def _queue_finished(self) -> None:
         """Queue the spans of what has ended, in the order in which that was said."""
-        for ids, ended in self._phases.finished():
+        for number, (ids, ended) in enumerate(self._phases.finished(), 1):
+            if not number % _BREATH and self.breathe is not None:
+                self.breathe()
             if ended.late is not None:
                 self._correct(ids, ended)
             elif not ended.settled:

@@ -23,6 +23,11 @@ _SHORTEST, _LONGEST = 0.05, 1.0
 _SEND_TIMEOUT = 10.0
 
 
+def _let_others_run() -> None:
+    """Sleep for as short as can be: a thread that only yields has the interpreter back before another wakes."""
+    time.sleep(1e-6)
+
+
 class Line(Protocol):
     """Something to ship from: a journal directory, or a journal in memory."""
 
@@ -82,6 +87,7 @@ class Delivery:
 
     def _run(self) -> None:
         me, line, pause, connected = threading.current_thread(), self.line, _SHORTEST, False
+        line.shipper.pump.breathe = _let_others_run
         while self._thread is me and not self._stopped:
             before = line.shipper.books.delivered
             if guarded(False, line.acquire):

@@ -257,3 +257,70 @@ def test_every_batch_is_bounded_and_in_order(pump: Pump) -> None:
         say(made, "completed", f"{number}aaaaaaa".encode(), 2, outcome="success")
     pump.read([MemorySource(made)])
     assert [2, 1, 5] == [len(pump.batch(1 << 20, 2)), len(pump.batch(1, 100)), len(pump.batch(1 << 20, 100))]
+
+
+ROWS = {
+    "end before start": [("completed", 3), ("started", 1)],
+    "end without start": [("completed", 3)],
+    "two starts": [("started", 1), ("started", 2), ("completed", 3)],
+    "the same end twice": [("started", 1), ("completed", 3), ("completed", 3)],
+    "the same start twice": [("started", 1), ("started", 1), ("completed", 3)],
+}
+
+
+@pytest.mark.parametrize("row", ROWS)
+def test_end_before_start_end_without_start_two_starts_are_one_span_all_the_same(pump: Pump, row: str) -> None:
+    """Whatever came twice, too early or not at all."""
+    made = journal()
+    for transition, second in ROWS[row]:
+        ended = {"outcome": "success", "start": SECOND} if transition == "completed" else {"start": SECOND}
+        say(made, transition, b"aaaaaaaa", second, **ended)
+    pump.read([MemorySource(made)])
+    [waiting] = pump.waiting
+    span = Span.FromString(waiting.span)
+    assert (SECOND, 3 * SECOND) == (span.start_time_unix_nano, span.end_time_unix_nano)
+    assert ["phase.started", "phase.completed"] == [event.name for event in span.events]
+    assert ({}, 0) == (pump.store.phases, pump.late_verdicts)
+
+
+def test_two_ends_are_one_span_that_says_what_contradicts_it(pump: Pump) -> None:
+    """Both were there when the span was made: the earlier one counts, the other is shown."""
+    made = journal()
+    say(made, "started", b"aaaaaaaa", 1, seq=1)
+    say(made, "failed", b"aaaaaaaa", 4, start=SECOND, outcome="failure", reason="2 findings", error_type="E", seq=3)
+    say(made, "completed", b"aaaaaaaa", 3, start=SECOND, outcome="success", seq=2)
+    pump.read([MemorySource(made)])
+    [waiting] = pump.waiting
+    span = Span.FromString(waiting.span)
+    said = {pair.key: pair.value.string_value for pair in span.attributes}
+    assert ("success", "also reported as failure: 2 findings") == (
+        said["cicd.pipeline.task.run.result"],
+        said["otel_workflow.contradiction"],
+    )
+    shown = {event.name: {pair.key: pair.value.string_value for pair in event.attributes} for event in span.events}
+    assert {"phase.started", "phase.failed", "phase.completed"} == shown.keys()
+    assert "success counts" == shown["phase.failed"]["otel_workflow.contradiction"]
+    assert "otel_workflow.contradiction" not in shown["phase.completed"]
+
+
+@pytest.mark.parametrize("second", [0.5, -3600])
+def test_clock_steps_make_no_negative_duration(pump: Pump, second: float) -> None:
+    """The clock went back an hour while the phase was open."""
+    made = journal()
+    say(made, "started", b"aaaaaaaa", 3700, start=3700 * SECOND)
+    say(made, "completed", b"aaaaaaaa", 3700 + min(second, 0), start=3700 * SECOND, outcome="success")
+    pump.read([MemorySource(made)])
+    span = Span.FromString(pump.waiting[0].span)
+    assert (3700 * SECOND, 1) == (span.start_time_unix_nano, span.end_time_unix_nano - span.start_time_unix_nano)
+
+
+def test_a_read_with_a_budget_goes_on_where_it_stopped_and_judges_nobody_before_the_end(pump: Pump) -> None:
+    """Else a phase would be called interrupted whose end is two records further."""
+    made = journal()
+    source = MemorySource(made)
+    for transition, second in (("started", 1), ("progress", 2), ("completed", 3)):
+        say(made, transition, b"aaaaaaaa", second, **({"outcome": "success"} if transition == "completed" else {}))
+    source.closed = True
+    reads = [(pump.read([source], force=True, budget=2), pump.behind, len(pump.waiting)) for _ in range(2)]
+    assert [(2, True, 0), (1, False, 1)] == reads
+    assert not pump.waiting[0].key
