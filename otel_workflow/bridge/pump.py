@@ -11,13 +11,10 @@ import struct
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
-from typing import Any, Protocol
 
 from otel_workflow import semconv
 from otel_workflow.bridge.open_phases import Ended, OpenPhases, key_of
 from otel_workflow.bridge.otlp import (
-    encode_request,
     encode_resource,
     encode_scope,
     encode_span,
@@ -26,16 +23,18 @@ from otel_workflow.bridge.otlp import (
 from otel_workflow.bridge.pairs import PairEncoder
 from otel_workflow.bridge.span_data import SpanData
 from otel_workflow.bridge.traces import MARKER_AFTER_NS, correction_of, marker_of, span_of
+from otel_workflow.bridge.waiting import Group, Progress, Source, Waiting, request_of
 from otel_workflow.errors import DecodeError
 from otel_workflow.events import SpanRef
-from otel_workflow.journal.reader import Record
 from otel_workflow.journal.record import MAKER_SDK, SAMPLED, decode_span
 from otel_workflow.journal.writer import EVENT, SPAN
 from otel_workflow.runs import PhaseRun, RunStore
 
-__all__ = ("Pump", "Source", "Waiting", "request_of")
+__all__ = ("CORRECTION", "Pump", "Source", "Waiting", "request_of")
 
 GRACE_NS = 30_000_000_000
+CORRECTION = ":correction"
+"""What the key of a correction span ends with, in the cursor's list of what was sent."""
 _MARKER_MARGIN_NS = 1_000_000_000
 _REMEMBERED_NS = 8 * 86_400 * 1_000_000_000
 """How long a sent key is kept after it was last of use: a day longer than retired segments are."""
@@ -43,67 +42,6 @@ _DAY_NS = 86_400 * 1_000_000_000
 _BREATH = 64
 _time_of = struct.Struct("<Q").unpack_from
 _TIME_AT, _HEAD = 36, 52  # of an event record: where its wall time stands, and how long its head is
-
-_Group = tuple[bytes, str, bytes, str]
-
-
-class Source(Protocol):
-    """Somewhere records come from: a segment of a directory, or a journal in memory."""
-
-    name: str
-    owner: str
-    header: dict[str, Any]
-
-    def read(self) -> Iterable[Record]:
-        """Yield the records that came since the last call."""
-        ...
-
-    def is_alive(self) -> bool:
-        """True unless its owner is proven to be gone."""
-        ...
-
-    def evidence_ns(self) -> int:
-        """Return when its owner last showed life."""
-        ...
-
-    def note(self, time_ns: int) -> None:
-        """Remember the time of a record."""
-        ...
-
-
-@dataclass(slots=True)
-class Waiting:
-    """One span that waits to be sent, and what its acknowledgement means.
-
-    ``source`` and ``end`` say up to where that segment is then done; both are empty for a span
-    that no single record stands for (interrupted, marker), which is remembered by ``key``.
-    """
-
-    group: tuple[bytes, str, bytes, str]
-    span: bytes
-    source: str = ""
-    end: int = 0
-    key: str = ""
-
-
-@dataclass(slots=True)
-class _Progress:
-    """Where reading of one source stands against what was acknowledged.
-
-    ``pending`` are the ends of the records whose spans wait. Everything below the first of them is
-    done with, whatever the order in which spans are settled.
-    """
-
-    resource: bytes
-    acknowledged: int = 0
-    read: int = 0
-    pending: set[int] = field(default_factory=set)
-
-    def settle(self) -> int:
-        """Return up to where the source is done with."""
-        done = min(self.pending) - 1 if self.pending else self.read
-        self.acknowledged = max(self.acknowledged, done)
-        return self.acknowledged
 
 
 class Pump:
@@ -127,10 +65,10 @@ class Pump:
         self._queued_keys: set[str] = set()
         self._phases = OpenPhases((self.sent_keys, self._queued_keys))
         self._pairs = PairEncoder()
-        self._sources: dict[str, _Progress] = {}
+        self._sources: dict[str, Progress] = {}
         self._owners: dict[str, Source] = {}
         self._seen: set[str] = set()
-        self._groups: dict[str, _Group] = {}
+        self._groups: dict[str, Group] = {}
         self._last_events: dict[str, int] = {}
         self._last_spans: dict[str, bytes] = {}
         self._bad_spans = 0
@@ -195,14 +133,14 @@ class Pump:
                 self._last_events[owner] = max(newest, self._last_events.get(owner, 0))
         return count
 
-    def _progress(self, source: Source) -> _Progress:
+    def _progress(self, source: Source) -> Progress:
         progress = self._sources.get(source.name)
         if progress is None:
             resource = encode_resource(source.header.get("resource", {}))
-            progress = self._sources[source.name] = _Progress(resource, self.acknowledged.get(source.name, 0))
+            progress = self._sources[source.name] = Progress(resource, self.acknowledged.get(source.name, 0))
         return progress
 
-    def _take_span(self, owner: str, progress: _Progress, name: str, payload: bytes, end: int) -> None:
+    def _take_span(self, owner: str, progress: Progress, name: str, payload: bytes, end: int) -> None:
         self._last_spans[owner] = payload
         if end <= progress.acknowledged:
             return
@@ -240,7 +178,7 @@ class Pump:
 
     def _correct(self, ids: bytes, ended: Ended) -> None:
         """Queue what an end says that came after its phase's span was made; once for each phase."""
-        key = f"{key_of(ids)}:correction"
+        key = key_of(ids) + CORRECTION
         if ended.late is None or not _is_made_here(ended.late.span) or self._is_known(key):
             return
         self.late_verdicts += 1
@@ -248,7 +186,7 @@ class Pump:
         span = correction_of(ended.late, corrects=ended.corrects)
         self._wait(Waiting(self._group(ended.owner), encode_span(span), ended.source, ended.end, key))
 
-    def _group(self, owner: str) -> _Group:
+    def _group(self, owner: str) -> Group:
         """The resource and scope of the process that opened a phase."""
         group = self._groups.get(owner)
         if group is None:
@@ -287,7 +225,7 @@ class Pump:
                 self._phases.discard(phase)
         self._phases.forget_roots()
 
-    def _wait_once(self, key: str, group: _Group, span: SpanData) -> None:
+    def _wait_once(self, key: str, group: Group, span: SpanData) -> None:
         if not self._is_known(key):
             self._queued_keys.add(key)
             self._wait(Waiting(group, encode_span(span), key=key))
@@ -394,11 +332,3 @@ def _end_of(payload: bytes) -> int:
     except (DecodeError, ValueError):
         return 0
     return int.from_bytes(ended, "little") if isinstance(ended, bytes) else 0
-
-
-def request_of(batch: list[Waiting]) -> bytes:
-    """Return an ExportTraceServiceRequest with these spans, grouped by resource and scope."""
-    groups: dict[_Group, list[bytes]] = {}
-    for waiting in batch:
-        groups.setdefault(waiting.group, []).append(waiting.span)
-    return encode_request((*group, spans) for group, spans in groups.items())

@@ -62,6 +62,7 @@ def _books(directory: Path, given: Path | None) -> dict[str, Any]:
         "last_success": _last_success(directory),
         "endpoint": _endpoint(),
         "dropped": found.dropped,
+        "late_verdicts": found.late_verdicts,
     }
 
 
