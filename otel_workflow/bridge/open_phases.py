@@ -37,10 +37,6 @@ def _is_run(phase: PhaseRun) -> bool:
     return facts.is_run and not facts.nested
 
 
-def _position(item: tuple[bytes, Ended]) -> int:
-    return item[1].end
-
-
 def key_of(ids: bytes) -> str:
     """Return how the cursor names a span: trace id and span id in hex."""
     return f"{ids[:16].hex()}:{ids[16:24].hex()}"
@@ -88,7 +84,7 @@ class OpenPhases:
 
     # -- in -------------------------------------------------------------------------------------
 
-    def take(self, payload: bytes, owner: str, source: str, end: int, *, settled: bool) -> None:
+    def take(self, payload: bytes, owner: str, source: str, end: int, settled: bool) -> None:
         """Take one event; ``source`` and ``end`` say where its record stands."""
         if len(payload) <= EVENT_HEAD.size:
             self.unparsed += 1
@@ -214,8 +210,8 @@ class OpenPhases:
     # -- out ------------------------------------------------------------------------------------
 
     def finished(self) -> list[tuple[bytes, Ended]]:
-        """Return what has ended since the last call, with its ids; of one source in the order of its records."""
-        ending, self._ending = sorted(self._ending.items(), key=_position), {}
+        """Return what has ended since the last call, with its ids."""
+        ending, self._ending = list(self._ending.items()), {}
         for ids, ended in ending:
             if ended.late is None:
                 self._ended[ids] = ended.heard

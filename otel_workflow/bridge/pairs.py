@@ -123,7 +123,9 @@ class PairEncoder:
         after = at + _DIGITS
         if not (0 < head[4] < ended and end[at:after].isdigit() and end[at] != _ZERO and end[after] == _COMMA):
             return None
-        first, last = self._body(start[_BODY:]), self._body(end[_BODY:at] + end[after:])
+        begun, over = start[_BODY:], end[_BODY:at] + end[after:]
+        first = self._bodies.get(begun) or self._body(begun)
+        last = self._bodies.get(over) or self._body(over)
         if first is None or last is None:
             return None
         key = head[0], kind, head[3] == _NO_PARENT, first.around, last.around
@@ -136,13 +138,11 @@ class PairEncoder:
         return form.fill(head, ended, first.attributes, last.attributes)
 
     def _body(self, text: bytes) -> _Body | None:
-        body = self._bodies.get(text)
-        if body is None and len(text) <= _LONGEST:
-            body = _taken_apart(text)
-            if body is not None:
-                if len(self._bodies) >= _KEPT:
-                    self._bodies.clear()
-                self._bodies[text] = body
+        body = _taken_apart(text) if len(text) <= _LONGEST else None
+        if body is not None:
+            if len(self._bodies) >= _KEPT:
+                self._bodies.clear()
+            self._bodies[text] = body
         return body
 
     def _learn(self, key: tuple[object, ...], start: bytes, end: bytes, first: _Body, last: _Body) -> _Form | None:

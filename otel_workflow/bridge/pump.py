@@ -112,15 +112,15 @@ class Pump:
     def _take_all(self, source: Source, budget: int | None = None) -> int:
         """Take the source's new records, or as many of them as ``budget``."""
         name, owner, progress, take = source.name, source.owner, self._progress(source), self._phases.take
-        newest = count = 0
+        newest, count, done = 0, 0, progress.acknowledged
         try:
             for kind, _, payload, end in source.read():
                 count += 1
                 progress.read = end
                 if kind == EVENT:
-                    if len(payload) > _HEAD:
-                        newest = max(newest, _time_of(payload, _TIME_AT)[0])
-                    take(payload, owner, name, end, settled=end <= progress.acknowledged)
+                    if len(payload) > _HEAD and (time_ns := _time_of(payload, _TIME_AT)[0]) > newest:
+                        newest = time_ns
+                    take(payload, owner, name, end, end <= done)
                 elif kind == SPAN:
                     self._take_span(owner, progress, name, payload, end)
                 if not count % _BREATH and self.breathe is not None:
@@ -167,9 +167,10 @@ class Pump:
         if ended.pair is not None:
             if not _is_ours(ended.pair[1][2]):
                 return
-            span = self._pairs.span(*ended.pair)
+            span = self._pairs.span(ended.pair[0], ended.pair[1])
             if span is not None:
-                self._wait(Waiting(self._group(ended.owner), span, ended.source, ended.end))
+                group = self._groups.get(ended.owner) or self._group(ended.owner)
+                self._wait(Waiting(group, span, ended.source, ended.end))
                 return
         phase = self._phases.folded(ids, ended)
         if phase is None or phase.end is None or not _is_made_here(phase.end.span):
