@@ -186,3 +186,18 @@ def test_what_is_remembered_is_bounded() -> None:
     for number in range(5_000):
         encoder.span(*pair(number, {**START, "name": f"phase {number // 2}"}))
     assert max(len(encoder._bodies), len(encoder._forms), len(encoder._once)) <= 2048
+
+
+@pytest.mark.parametrize(
+    ("start", "end"),
+    [
+        pytest.param({"a": 1}, {"cicd.pipeline.task.name": "mine"}, id="ours at the end"),
+        pytest.param({"cicd.pipeline.run.id": "mine"}, {"b": 1}, id="ours at the start"),
+        pytest.param({"a": 1}, {"a": 2}, id="set again"),
+    ],
+)
+def test_a_known_form_is_passed_over_where_one_attribute_replaces_another(
+    start: dict[str, Any], end: dict[str, Any]
+) -> None:
+    usual = [pair(number, {**START, "attributes": {"a": 1}}, {**END, "attributes": {"b": number}}) for number in (0, 1)]
+    assert [False, True, False] == made(*usual, pair(2, {**START, "attributes": start}, {**END, "attributes": end}))
