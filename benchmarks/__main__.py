@@ -18,6 +18,7 @@ NAMES = (
     "idle",
     "memory",
     "loop_lag",
+    "bridge",
 )
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 from otel_workflow.events import END_TRANSITIONS, Event, Outcome, PhaseFacts
 
-__all__ = ("PhaseRun", "Run", "RunStore")
+__all__ = ("PhaseRun", "Run", "RunStore", "error_type_of", "is_before", "outcome_of", "reason_of")
 
 _OUTCOMES = {
     "completed": Outcome.SUCCESS,
@@ -50,7 +50,7 @@ class PhaseRun:
         transition = event.transition
         self._own(event, owner, started=transition == "started")
         if transition == "started":
-            if self.start is None or _is_before(event, self.start):
+            if self.start is None or is_before(event, self.start):
                 self.start = event
         elif transition in END_TRANSITIONS:
             self._add_end(event)
@@ -66,7 +66,7 @@ class PhaseRun:
         if self.end is None or event == self.end:
             self.end = event
             return
-        earlier = _is_before(event, self.end)
+        earlier = is_before(event, self.end)
         first, second = (event, self.end) if earlier else (self.end, event)
         self.end = first
         self.contradictions = _with(self.contradictions, second)
@@ -138,25 +138,40 @@ class PhaseRun:
         """How it ended, None while open; an interrupted phase ended in an error of the system."""
         if self.end is None:
             return Outcome.ERROR if self.interrupted else None
-        if self.end.facts is not None and self.end.facts.outcome is not None:
-            return self.end.facts.outcome
-        return _OUTCOMES.get(self.end.transition or "", Outcome.ERROR)
+        return outcome_of(self.end)
 
     @property
     def reason(self) -> str:
         """Why it ended as it did, in its own words; empty when an inner phase gave the verdict."""
         if self.end is None:
             return _DEATHS.get(self.lost_type, _DEATHS["killed"]) if self.interrupted else ""
-        if self.end.facts is not None:
-            return "" if self.end.facts.handed else self.end.facts.reason
-        return _text(self.end, "error") or ""
+        return reason_of(self.end)
 
     @property
     def error_type(self) -> str | None:
         """The class of the failure, as ``error.type`` carries it."""
         if self.end is None:
             return self.lost_type if self.interrupted else None
-        return self.end.facts.error_type if self.end.facts is not None else _text(self.end, "error_type")
+        return error_type_of(self.end)
+
+
+def outcome_of(end: Event) -> Outcome:
+    """Return how a phase ended by this one end."""
+    if end.facts is not None and end.facts.outcome is not None:
+        return end.facts.outcome
+    return _OUTCOMES.get(end.transition or "", Outcome.ERROR)
+
+
+def reason_of(end: Event) -> str:
+    """Return why an end says it came; empty when an inner phase gave the verdict."""
+    if end.facts is not None:
+        return "" if end.facts.handed else end.facts.reason
+    return _text(end, "error") or ""
+
+
+def error_type_of(end: Event) -> str | None:
+    """Return the class of the failure that an end reports."""
+    return end.facts.error_type if end.facts is not None else _text(end, "error_type")
 
 
 def _text(event: Event, key: str) -> str | None:
@@ -169,7 +184,7 @@ def _order(event: Event) -> tuple[bool, int, str, str]:
     return event.transition == "interrupted", event.time_ns, event.id, event.type
 
 
-def _is_before(event: Event, other: Event) -> bool:
+def is_before(event: Event, other: Event) -> bool:
     """True if an event comes first; two that differ in nothing but their content are ordered by that."""
     one, two = _order(event), _order(other)
     return one < two if one != two else event != other and repr(event) < repr(other)
@@ -178,7 +193,7 @@ def _is_before(event: Event, other: Event) -> bool:
 def _with(events: dict[str, Event], event: Event) -> dict[str, Event]:
     """Return the events and this one, in the order of their times; of two with one id the first stays."""
     known = events.get(event.id)
-    if known is not None and not _is_before(event, known):
+    if known is not None and not is_before(event, known):
         return events
     last = next(reversed(events.values()), None)
     if known is None and (last is None or _order(last) < _order(event)):

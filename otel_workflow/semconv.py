@@ -65,6 +65,8 @@ PROGRESS_DONE = "otel_workflow.progress.done"
 PROGRESS_TOTAL = "otel_workflow.progress.total"
 PROGRESS_MESSAGE = "otel_workflow.progress.message"
 LINK_KIND = "otel_workflow.link"
+LINK_CORRECTS, LINK_CONTRADICTS = "corrects", "contradicts"
+LATE_VERDICT = "otel_workflow.late_verdict"
 DROP_REASON = "otel_workflow.drop.reason"
 
 ERROR_TYPE_OTHER = "_OTHER"

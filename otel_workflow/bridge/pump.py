@@ -7,188 +7,194 @@ sends nothing twice but what was in flight.
 
 from __future__ import annotations
 
+import struct
 import time
 from collections import deque
 from collections.abc import Callable, Collection, Iterable
-from dataclasses import dataclass, field
-from typing import Any, Protocol
 
 from otel_workflow import semconv
+from otel_workflow.bridge.open_phases import Ended, OpenPhases, key_of
 from otel_workflow.bridge.otlp import (
-    encode_request,
     encode_resource,
     encode_scope,
     encode_span,
     wire_fields,
 )
+from otel_workflow.bridge.pairs import PairEncoder
 from otel_workflow.bridge.span_data import SpanData
-from otel_workflow.bridge.traces import MARKER_AFTER_NS, marker_of, span_of
+from otel_workflow.bridge.traces import MARKER_AFTER_NS, correction_of, marker_of, span_of
+from otel_workflow.bridge.waiting import Group, Progress, Source, Waiting, request_of
 from otel_workflow.errors import DecodeError
-from otel_workflow.events import END_TRANSITIONS, Event
-from otel_workflow.journal.reader import Record
-from otel_workflow.journal.record import decode_event, decode_span
+from otel_workflow.events import SpanRef
+from otel_workflow.journal.record import MAKER_SDK, SAMPLED, decode_span
 from otel_workflow.journal.writer import EVENT, SPAN
 from otel_workflow.runs import PhaseRun, RunStore
 
-__all__ = ("Pump", "Source", "Waiting", "request_of")
+__all__ = ("CORRECTION", "Pump", "Source", "Waiting", "request_of")
 
 GRACE_NS = 30_000_000_000
+CORRECTION = ":correction"
+"""What the key of a correction span ends with, in the cursor's list of what was sent."""
 _MARKER_MARGIN_NS = 1_000_000_000
-_ENDED_KEPT = 10_000
+_REMEMBERED_NS = 8 * 86_400 * 1_000_000_000
+"""How long a sent key is kept after it was last of use: a day longer than retired segments are."""
+_DAY_NS = 86_400 * 1_000_000_000
+_BREATH = 64
+_time_of = struct.Struct("<Q").unpack_from
+_TIME_AT, _HEAD = 36, 52  # of an event record: where its wall time stands, and how long its head is
 
 
-class Source(Protocol):
-    """Somewhere records come from: a segment of a directory, or a journal in memory."""
-
-    name: str
-    owner: str
-    header: dict[str, Any]
-    death: str
-
-    def read(self) -> Iterable[Record]:
-        """Yield the records that came since the last call."""
-        ...
-
-    def is_alive(self) -> bool:
-        """True unless its owner is proven to be gone."""
-        ...
-
-    def evidence_ns(self) -> int:
-        """Return when its owner last showed life."""
-        ...
-
-    def note(self, time_ns: int) -> None:
-        """Remember the time of a record."""
-        ...
-
-
-@dataclass(slots=True)
-class Waiting:
-    """One span that waits to be sent, and what its acknowledgement means.
-
-    ``source`` and ``end`` say up to where that segment is then done; both are empty for a span
-    that no single record stands for (interrupted, marker), which is remembered by ``key``.
-    """
-
-    group: tuple[bytes, str, bytes, str]
-    span: bytes
-    source: str = ""
-    end: int = 0
-    key: str = ""
-
-
-@dataclass(slots=True)
-class _Progress:
-    """Where reading of one source stands against what was acknowledged."""
-
-    resource: bytes
-    acknowledged: int = 0
-    read: int = 0
-    pending: int = 0
-
-
-@dataclass(slots=True)
 class Pump:
     """Folds sources into waiting spans.
 
-    ``acknowledged`` and ``sent_keys`` are what the cursor file holds. ``refused`` counts records
-    that did not parse.
+    ``acknowledged`` and ``sent_keys`` are what the cursor file holds. ``unparsed`` counts records
+    that did not parse, ``late_verdicts`` corrections, ``queued`` all spans that ever waited here.
+    ``behind`` is True while a read stopped at its budget. ``breathe`` is called twice in a
+    millisecond or so of work: a thread beside somebody's event loop lets go of the interpreter there.
     """
 
-    now: Callable[[], int] = time.time_ns
-    store: RunStore = field(default_factory=RunStore)
-    waiting: deque[Waiting] = field(default_factory=deque)
-    acknowledged: dict[str, int] = field(default_factory=dict)
-    sent_keys: dict[str, int] = field(default_factory=dict)
-    unparsed: int = 0
-    queued: int = 0
-    late_verdicts: int = 0
-    _sources: dict[str, _Progress] = field(default_factory=dict)
-    _owners: dict[str, Source] = field(default_factory=dict)
-    _roots: dict[str, PhaseRun] = field(default_factory=dict)
-    _queued_keys: set[str] = field(default_factory=set)
-    _seen: set[str] = field(default_factory=set)
-    _groups: dict[str, tuple[bytes, str, bytes, str]] = field(default_factory=dict)
-    _ended: dict[tuple[str, str], None] = field(default_factory=dict)
-    _last_events: dict[str, int] = field(default_factory=dict)
-    _last_spans: dict[str, bytes] = field(default_factory=dict)
+    def __init__(self, now: Callable[[], int] = time.time_ns, acknowledged: dict[str, int] | None = None) -> None:
+        self.now = now
+        self.waiting: deque[Waiting] = deque()
+        self.acknowledged = acknowledged if acknowledged is not None else {}
+        self.sent_keys: dict[str, int] = {}
+        self.queued = 0
+        self.late_verdicts = 0
+        self.behind = False
+        self.breathe: Callable[[], object] | None = None
+        self._queued_keys: set[str] = set()
+        self._phases = OpenPhases((self.sent_keys, self._queued_keys))
+        self._pairs = PairEncoder()
+        self._sources: dict[str, Progress] = {}
+        self._owners: dict[str, Source] = {}
+        self._seen: set[str] = set()
+        self._groups: dict[str, Group] = {}
+        self._last_events: dict[str, int] = {}
+        self._last_spans: dict[str, bytes] = {}
+        self._bad_spans = 0
+        self._pruned = 0
 
-    def read(self, sources: Iterable[Source], *, force: bool = False) -> int:
+    @property
+    def store(self) -> RunStore:
+        """All open phases, as the fold has them."""
+        return self._phases.store()
+
+    @property
+    def unparsed(self) -> int:
+        """How many records did not parse."""
+        return self._phases.unparsed + self._bad_spans
+
+    # -- in -------------------------------------------------------------------------------------
+
+    def read(self, sources: Iterable[Source], *, force: bool = False, budget: int | None = None) -> int:
         """Read what is new in the sources and queue what became final; returns how many records.
 
-        ``force`` emits interrupted phases whose grace is not over yet.
+        ``force`` emits interrupted phases whose grace is not over yet. After ``budget`` records
+        reading stops and ``behind`` is set: then nobody is judged dead, and the next call goes on.
         """
         looked = self.now()
         count = 0
+        self.behind = False
         for source in sources:
             self._owners[source.owner] = source
             self._seen.add(source.name)
-            for record in source.read():
-                count += 1
-                self._take(source, record)
+            count += self._take_all(source, None if budget is None else budget - count)
+            if budget is not None and count >= budget:
+                self.behind = True
+                break
+        self._queue_finished()
         self._mark_long_runs(looked)
-        self._close_the_dead(looked, force=force)
+        if not self.behind:
+            self._close_the_dead(looked, force=force)
+            self._prune(looked)
         return count
 
-    def _take(self, source: Source, record: Record) -> None:
+    def _take_all(self, source: Source, budget: int | None = None) -> int:
+        """Take the source's new records, or as many of them as ``budget``."""
+        name, owner, progress, take = source.name, source.owner, self._progress(source), self._phases.take
+        newest, count, done = 0, 0, progress.acknowledged
+        try:
+            for kind, _, payload, end in source.read():
+                count += 1
+                progress.read = end
+                if kind == EVENT:
+                    if len(payload) > _HEAD and (time_ns := _time_of(payload, _TIME_AT)[0]) > newest:
+                        newest = time_ns
+                    take(payload, owner, name, end, end <= done)
+                elif kind == SPAN:
+                    self._take_span(owner, progress, name, payload, end)
+                if not count % _BREATH and self.breathe is not None:
+                    self.breathe()
+                if count == budget:
+                    break
+        finally:
+            if newest:
+                source.note(newest)
+                self._last_events[owner] = max(newest, self._last_events.get(owner, 0))
+        return count
+
+    def _progress(self, source: Source) -> Progress:
         progress = self._sources.get(source.name)
         if progress is None:
             resource = encode_resource(source.header.get("resource", {}))
-            progress = self._sources[source.name] = _Progress(resource, self.acknowledged.get(source.name, 0))
-        progress.read = record.end
-        if record.kind == SPAN:
-            self._last_spans[source.owner] = record.payload
+            progress = self._sources[source.name] = Progress(resource, self.acknowledged.get(source.name, 0))
+        return progress
+
+    def _take_span(self, owner: str, progress: Progress, name: str, payload: bytes, end: int) -> None:
+        self._last_spans[owner] = payload
+        if end <= progress.acknowledged:
+            return
         try:
-            if record.kind == EVENT:
-                self._take_event(source, progress, record)
-            elif record.kind == SPAN and record.end > progress.acknowledged:
-                scope, schema, resource, span = decode_span(record.payload)
-                group = (resource or progress.resource, "", scope, schema)
-                self._wait(Waiting(group, span, source.name, record.end))
+            scope, schema, resource, span = decode_span(payload)
         except DecodeError:
-            self.unparsed += 1
-
-    def _take_event(self, source: Source, progress: _Progress, record: Record) -> None:
-        event = decode_event(record.payload)
-        source.note(event.time_ns)
-        self._last_events[source.owner] = event.time_ns
-        if event.span is not None and (event.span.trace_id, event.span.span_id) in self._ended:
-            self.late_verdicts += event.transition in END_TRANSITIONS
-            return  # from another thread, a moment late: it must not open the phase again
-        phase = self.store.add(event, source.owner)
-        if phase is None or event.span is None:
+            self._bad_spans += 1
             return
-        if phase.facts.is_run and not phase.facts.nested:
-            self._roots[phase.trace_id] = phase
-        if event.transition not in END_TRANSITIONS:
+        self._wait(Waiting((resource or progress.resource, "", scope, schema), span, name, end))
+
+    # -- what became final ----------------------------------------------------------------------
+
+    def _queue_finished(self) -> None:
+        """Queue the spans of what has ended, in the order in which that was said."""
+        for number, (ids, ended) in enumerate(self._phases.finished(), 1):
+            if not number % _BREATH and self.breathe is not None:
+                self.breathe()
+            if ended.late is not None:
+                self._correct(ids, ended)
+            elif not ended.settled:
+                self._queue(ids, ended)
+
+    def _queue(self, ids: bytes, ended: Ended) -> None:
+        if ended.pair is not None:
+            if not _is_ours(ended.pair[1][2]):
+                return
+            span = self._pairs.span(ended.pair[0], ended.pair[1])
+            if span is not None:
+                group = self._groups.get(ended.owner) or self._group(ended.owner)
+                self._wait(Waiting(group, span, ended.source, ended.end))
+                return
+        phase = self._phases.folded(ids, ended)
+        if phase is None or phase.end is None or not _is_made_here(phase.end.span):
             return
-        if self._is_to_send(event, phase, record, progress):
-            self._wait(Waiting(self._group(phase), encode_span(span_of(phase)), source.name, record.end))
-        self.store.discard(phase)  # its bytes wait; a root stays known in _roots
-        self._ended[phase.trace_id, phase.span_id] = None
-        if len(self._ended) > _ENDED_KEPT:
-            del self._ended[next(iter(self._ended))]
+        self._wait(Waiting(self._group(phase.owner), encode_span(span_of(phase)), ended.source, ended.end))
 
-    def _is_to_send(self, event: Event, phase: PhaseRun, record: Record, progress: _Progress) -> bool:
-        ref = event.span
-        if ref is None or ref.maker != "bridge" or not ref.trace_flags & 1:
-            return False
-        key = _key(phase)
-        if (
-            key in self.sent_keys or key in self._queued_keys
-        ):  # sent as interrupted already: one id is never sent in two versions
-            self.late_verdicts += 1
-            return False
-        return record.end > progress.acknowledged and phase.end is event
+    def _correct(self, ids: bytes, ended: Ended) -> None:
+        """Queue what an end says that came after its phase's span was made; once for each phase."""
+        key = key_of(ids) + CORRECTION
+        if ended.late is None or not _is_made_here(ended.late.span) or self._is_known(key):
+            return
+        self.late_verdicts += 1
+        self._queued_keys.add(key)
+        span = correction_of(ended.late, corrects=ended.corrects)
+        self._wait(Waiting(self._group(ended.owner), encode_span(span), ended.source, ended.end, key))
 
-    def _group(self, phase: PhaseRun) -> tuple[bytes, str, bytes, str]:
-        """The resource and scope of the process that opened the phase."""
-        group = self._groups.get(phase.owner)
+    def _group(self, owner: str) -> Group:
+        """The resource and scope of the process that opened a phase."""
+        group = self._groups.get(owner)
         if group is None:
-            source = self._owners.get(phase.owner)
+            source = self._owners.get(owner)
             header = source.header if source is not None else {}
             scope = header.get("scope", {})
-            group = self._groups[phase.owner] = (
+            group = self._groups[owner] = (
                 encode_resource(header.get("resource", {})),
                 header.get("resource_schema", ""),
                 encode_scope(scope.get("name", semconv.SCOPE_NAME), scope.get("version", "")),
@@ -200,69 +206,68 @@ class Pump:
         self.waiting.append(waiting)
         self.queued += 1
         if waiting.source:
-            self._sources[waiting.source].pending += 1
+            self._sources[waiting.source].pending.add(waiting.end)
 
     def _close_the_dead(self, now: int, *, force: bool) -> None:
         """Close open phases of dead owners; queue those whose end can no longer change."""
-        for owner in {phase.owner for phase in self.store.phases.values() if phase.is_open}:
+        for owner in self._phases.owners():
             source = self._owners.get(owner)
             if source is not None and not source.is_alive():
-                self._drain(source)
-                if not source.is_alive():  # or the drain has shown that it went on in a new segment
-                    self.store.owner_gone(owner, self._evidence_ns(source), source.death)
-        phases = dict(self.store.phases)
-        for phase in phases.values():
-            if not phase.interrupted:
-                continue
-            if not self._is_wanted(phase):
-                self.store.discard(phase)
+                self._take_all(source)  # what it wrote between our reading and its death
+                if not source.is_alive():  # or that has shown that it went on in a new segment
+                    self._phases.owner_gone(owner, self._evidence_ns(source), source.death)
+        self._queue_finished()
+        for phase, under_known in self._phases.interrupted():
+            if not _is_wanted(phase):
+                self._phases.discard(phase)
             elif force or self._is_final(phase, now):
-                parent = phase.trace_id, _parent_id(phase)
-                span = span_of(phase, under_phase=parent not in phases and parent not in self._ended)
-                self._wait_once(_key(phase), self._group(phase), span)
-                self.store.discard(phase)
-        self._forget_roots()
+                span = span_of(phase, under_phase=not under_known)
+                self._wait_once(f"{phase.trace_id}:{phase.span_id}", self._group(phase.owner), span)
+                self._phases.discard(phase)
+        self._phases.forget_roots()
 
-    def _wait_once(self, key: str, group: tuple[bytes, str, bytes, str], span: SpanData) -> None:
-        if key not in self.sent_keys and key not in self._queued_keys:
+    def _wait_once(self, key: str, group: Group, span: SpanData) -> None:
+        if not self._is_known(key):
             self._queued_keys.add(key)
             self._wait(Waiting(group, encode_span(span), key=key))
 
-    def _forget_roots(self) -> None:
-        """Forget roots that have ended and that no open phase asks for any more."""
-        asked = {trace_id for trace_id, _ in self.store.phases}
-        for trace_id in [t for t, root in self._roots.items() if not root.is_open and t not in asked]:
-            del self._roots[trace_id]
+    def _is_known(self, key: str) -> bool:
+        """True when the key's span waits or was sent; one that is asked for is not forgotten yet."""
+        sent = self.sent_keys.get(key)
+        if sent is not None and self.now() - sent > _DAY_NS:
+            self.sent_keys[key] = self.now()
+        return sent is not None or key in self._queued_keys
 
-    def _drain(self, source: Source) -> None:
-        """Read what the owner wrote between our reading and its death."""
-        for record in source.read():
-            self._take(source, record)
+    def _prune(self, now: int) -> None:
+        """Forget, once a day, keys of which nothing was heard for longer than a segment is kept."""
+        if now - self._pruned < _DAY_NS:
+            return
+        self._pruned = now
+        for key in [key for key, sent in self.sent_keys.items() if now - sent > _REMEMBERED_NS]:
+            del self.sent_keys[key]
 
     def _evidence_ns(self, source: Source) -> int:
         """When the owner last showed life; never before anything it recorded, in whichever segment."""
         span = self._last_spans.get(source.owner)
         return max(source.evidence_ns(), self._last_events.get(source.owner, 0), _end_of(span) if span else 0)
 
-    def _is_wanted(self, phase: PhaseRun) -> bool:
-        ref = phase.any_event.span
-        return bool(ref is not None and ref.trace_flags & 1)
-
     def _is_final(self, phase: PhaseRun, now: int) -> bool:
-        root = self._roots.get(phase.trace_id)
-        if root is None or not root.is_open:
-            return True
-        source = self._owners.get(root.owner)
-        if source is not None and not source.is_alive():
-            return True
-        return now - (phase.end_ns or now) > GRACE_NS
+        """True when its run is over or dead, or has had time enough to say that the phase lives."""
+        return now - (phase.end_ns or now) > GRACE_NS or not any(
+            root.trace_id == phase.trace_id and root.is_open and self._is_alive(root.owner)
+            for root in self._phases.runs()
+        )
+
+    def _is_alive(self, owner: str) -> bool:
+        source = self._owners.get(owner)
+        return source is None or source.is_alive()
 
     def _mark_long_runs(self, now: int) -> None:
         """Queue the marker of every run that lasts, or lasted, ten seconds; decided by times alone."""
-        for phase in list(self._roots.values()):
-            end = phase.end_ns if phase.end_ns is not None else now - _MARKER_MARGIN_NS
-            if end - phase.start_ns >= MARKER_AFTER_NS and self._is_wanted(phase):
-                self._wait_once(f"{phase.trace_id}:marker", self._group(phase), marker_of(phase))
+        for root in self._phases.runs():
+            end = root.end_ns if root.end_ns is not None else now - _MARKER_MARGIN_NS
+            if end - root.start_ns >= MARKER_AFTER_NS and _is_wanted(root):
+                self._wait_once(f"{root.trace_id}:marker", self._group(root.owner), marker_of(root))
 
     # -- out ------------------------------------------------------------------------------------
 
@@ -283,28 +288,26 @@ class Pump:
             if self.waiting and self.waiting[0] is waiting:
                 self.waiting.popleft()
             if waiting.source:
-                progress = self._sources[waiting.source]
-                progress.pending -= 1
-                progress.acknowledged = max(progress.acknowledged, waiting.end)
+                self._sources[waiting.source].pending.discard(waiting.end)
             if waiting.key:
                 self._queued_keys.discard(waiting.key)
                 self.sent_keys[waiting.key] = self.now()
         for name, progress in self._sources.items():
-            self.acknowledged[name] = progress.read if progress.pending == 0 else progress.acknowledged
+            self.acknowledged[name] = progress.settle()
 
     def leave_out(self, source: str, kept: Collection[int]) -> None:
         """Take spans off that wait, but whose records (by their ends) were dropped from the journal."""
-        stays = [w for w in self.waiting if w.source != source or w.end in kept]
+        gone = {w.end for w in self.waiting if w.source == source and w.end not in kept}
         if source in self._sources:
-            self._sources[source].pending -= len(self.waiting) - len(stays)
-        self.waiting = deque(stays)
+            self._sources[source].pending -= gone
+        self.waiting = deque(w for w in self.waiting if w.source != source or w.end not in gone)
 
     def is_done_with(self, source: Source) -> bool:
         """True when a source was read and nothing that its owner recorded waits or is open."""
         progress = self._sources.get(source.name)
         if source.name not in self._seen or (progress is not None and progress.pending):
             return False
-        return all(phase.owner != source.owner for phase in self.store.phases.values())
+        return not self._phases.is_open_for(source.owner)
 
     def forget(self, source: Source) -> None:
         """Stop remembering a source that is retired, and its owner with the last of its sources."""
@@ -316,13 +319,18 @@ class Pump:
                 known.pop(source.owner, None)
 
 
-def _parent_id(phase: PhaseRun) -> str:
+def _is_ours(flags: int) -> bool:
+    """True for the flags of a sampled event whose span nobody else makes."""
+    return flags & (SAMPLED | MAKER_SDK) == SAMPLED
+
+
+def _is_made_here(ref: SpanRef | None) -> bool:
+    return ref is not None and ref.maker == "bridge" and bool(ref.trace_flags & 1)
+
+
+def _is_wanted(phase: PhaseRun) -> bool:
     ref = phase.any_event.span
-    return (ref.parent_span_id if ref is not None else None) or ""
-
-
-def _key(phase: PhaseRun) -> str:
-    return f"{phase.trace_id}:{phase.span_id}"
+    return bool(ref is not None and ref.trace_flags & 1)
 
 
 def _end_of(payload: bytes) -> int:
@@ -332,8 +340,3 @@ def _end_of(payload: bytes) -> int:
     except (DecodeError, ValueError):
         return 0
     return int.from_bytes(ended, "little") if isinstance(ended, bytes) else 0
-
-
-def request_of(batch: list[Waiting]) -> bytes:
-    """Return an ExportTraceServiceRequest with these spans, grouped by resource and scope."""
-    return encode_request((*waiting.group, [waiting.span]) for waiting in batch)

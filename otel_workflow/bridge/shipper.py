@@ -21,6 +21,8 @@ __all__ = ("Client", "Shipment", "Shipper")
 
 MAX_BYTES = 1024 * 1024
 MAX_SPANS = 2048
+READ_AT_ONCE = 16_384
+"""Records; their spans wait in memory while they are sent, a few MiB."""
 _SMALLEST = 16 * 1024  # bytes; a backend that does not take a span of this size takes none
 
 
@@ -98,8 +100,12 @@ class Shipper:
 
     def drain(self, sources: Iterable[Source], deadline: float, *, force: bool = False) -> bool:
         """Read the sources and send until nothing waits; True when that was reached in time."""
-        self.pump.read(sources, force=force)
-        while self.pump.waiting:
+        known = list(sources)
+        self.pump.read(known, force=force, budget=READ_AT_ONCE)
+        while self.pump.waiting or self.pump.behind:
+            if not self.pump.waiting:
+                self.pump.read(known, force=force, budget=READ_AT_ONCE)
+                continue
             now = self._monotonic()
             if now >= deadline or now < self.not_before:
                 return False

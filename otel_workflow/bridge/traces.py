@@ -8,14 +8,15 @@ INTERNAL (semantic conventions for CI/CD pipelines, 1.44).
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from typing import Any
 
 from otel_workflow import semconv
 from otel_workflow.bridge.span_data import SpanData, SpanEvent, SpanLink
-from otel_workflow.events import Event, Outcome, PhaseFacts
-from otel_workflow.runs import PhaseRun
+from otel_workflow.events import Event, Outcome, PhaseFacts, SpanRef
+from otel_workflow.runs import PhaseRun, error_type_of, outcome_of, reason_of
 
-__all__ = ("MARKER_AFTER_NS", "marker_of", "span_of")
+__all__ = ("MARKER_AFTER_NS", "correction_of", "marker_of", "span_of")
 
 INTERNAL, SERVER = 1, 2
 UNSET, OK, ERROR = 0, 1, 2
@@ -85,7 +86,30 @@ def _attributes(
     if phase.interrupted:
         made[semconv.INTERRUPTED] = True
         made[semconv.END_ESTIMATED] = True
+    if phase.contradictions:
+        said = made.get(semconv.CONTRADICTION)  # a publisher's own: reported against observed
+        found = [said] if isinstance(said, str) else []
+        made[semconv.CONTRADICTION] = "; ".join([*found, *map(_also_reported, phase.contradictions.values())])
     return made
+
+
+def _also_reported(end: Event) -> str:
+    reason = reason_of(end)
+    return f"also reported as {outcome_of(end).value}" + (f": {reason}" if reason else "")
+
+
+def _contradiction(phase: PhaseRun, end: Event, outcome: Outcome) -> SpanEvent:
+    """Return the event of an end that does not count, under the name it would have if it did."""
+    name, attributes = semconv.lifecycle_event(
+        phase.any_event.subject,
+        outcome_of(end),
+        duration_ns=max(end.time_ns - phase.start_ns, 0),
+        reason=reason_of(end),
+        error_type=error_type_of(end),
+        interrupted=end.transition == "interrupted",
+    )
+    attributes[semconv.CONTRADICTION] = f"{outcome.value} counts"
+    return SpanEvent(end.time_ns, name, {**attributes, **_extra(end)})
 
 
 def _events(phase: PhaseRun, ended: PhaseFacts | None, outcome: Outcome, end_ns: int) -> tuple[SpanEvent, ...]:
@@ -97,6 +121,7 @@ def _events(phase: PhaseRun, ended: PhaseFacts | None, outcome: Outcome, end_ns:
         SpanEvent(time_ns, name, attributes) for time_ns, name, attributes in (ended.span_events if ended else ())
     ]
     between += [_other(event) for event in phase.others.values()]
+    between += [_contradiction(phase, event, outcome) for event in phase.contradictions.values()]
     made += sorted(between, key=lambda event: (event.time_ns, event.name))
     name, attributes = semconv.lifecycle_event(
         subject,
@@ -161,4 +186,31 @@ def marker_of(phase: PhaseRun) -> SpanData:
         end_ns=phase.start_ns + 1_000,
         attributes=semconv.run_attributes(facts.workflow or facts.name, run_id, facts.action),
         links=(root,),
+    )
+
+
+def correction_of(end: Event, *, corrects: bool) -> SpanData:
+    """Return the span that says what an end said which came when its phase's span was made already.
+
+    One id is never sent in two versions, so it has its own, derived from the phase's. It is made
+    from that one event alone, since who reads it after a restart may know no other, and stands
+    below the span it is about, which is certain to have been sent. Never a run's root: a run is
+    counted once. ``corrects`` says that the phase was called interrupted and was not; else it had
+    ended already, and this end contradicts the first.
+    """
+    ref = end.span or SpanRef("0" * 32, "0" * 16)
+    phase = PhaseRun(ref.trace_id, ref.span_id)
+    phase.add(end, "")
+    span = span_of(phase)
+    digest = hashlib.blake2b(span.trace_id + span.span_id, digest_size=8, person=b"ow-correction")
+    kind = semconv.LINK_CORRECTS if corrects else semconv.LINK_CONTRADICTS
+    original = SpanLink(span.trace_id, span.span_id, {semconv.LINK_KIND: kind}, remote=False)
+    return replace(
+        span,
+        span_id=digest.digest(),
+        parent_span_id=span.span_id,
+        parent_is_remote=False,
+        kind=INTERNAL,
+        attributes={**span.attributes, semconv.LATE_VERDICT: True},
+        links=(original, *span.links),
     )

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from otel_workflow.bridge.otlp import wire_fields
-from otel_workflow.bridge.pump import Pump, Waiting
+from otel_workflow.bridge.pump import CORRECTION, Pump, Waiting
 from otel_workflow.bridge.sources import SegmentSource
 from otel_workflow.events import TRANSITIONS
 from otel_workflow.journal import END, EVENT, Cursor, JournalReader, Record, Segment
@@ -79,6 +79,7 @@ class Backlog:
     kept_back: set[str] = field(default_factory=set)
     evicted: dict[str, int] = field(default_factory=dict)
     complete: bool = True
+    late_verdicts: int = 0
 
     @property
     def dropped(self) -> dict[str, int]:
@@ -109,6 +110,7 @@ def look_at(directory: str | os.PathLike[str], destination: str | None = None, b
     pump.read(ours, force=True)  # all at once: a sealed segment alone would look like a dead process's
     found.complete = not any(source.cut for source in ours)
     found.waiting = sum(found.complete or not waiting.key for waiting in pump.waiting)
+    found.late_verdicts = pump.late_verdicts + sum(key.endswith(CORRECTION) for key in pump.sent_keys)
     found.oldest_ns = min(map(_start_of, pump.waiting), default=None)
     found.open_phases = len(pump.store.phases)
     found.open_runs = {trace_id for trace_id, _ in pump.store.phases}
@@ -124,8 +126,8 @@ def _set_aside(directory: Path) -> list[str]:
 
 
 def _is_phase(waiting: Waiting) -> bool:
-    """True for an interrupted phase; a marker is no loss."""
-    return bool(waiting.key) and not waiting.key.endswith(":marker")
+    """True for an interrupted phase; a marker is no loss, and a correction has a record of its own."""
+    return bool(waiting.key) and not waiting.key.endswith((":marker", CORRECTION))
 
 
 def _start_of(waiting: Waiting) -> int:

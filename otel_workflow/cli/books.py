@@ -76,6 +76,7 @@ def _books(directory: Path, given: Path | None) -> dict[str, Any]:
         "last_error": _last_error(totals["last_error"]),
         "endpoint": _endpoint(),
         "dropped": found.dropped,
+        "late_verdicts": found.late_verdicts,
     }
 
 

@@ -32,6 +32,7 @@ __all__ = (
     "PARENT_REMOTE",
     "SAMPLED",
     "SPAN_HEAD",
+    "VERSION",
     "decode_event",
     "decode_span",
     "dumps",
@@ -46,6 +47,7 @@ EVENT_HEAD = struct.Struct("<BBBB16s8s8sQQ")
 _HEAD = struct.Struct("<BBBB32sQQ")
 """The same with the three ids in one piece, as a producer has them."""
 VERSION = 1
+"""The version of the head and of the JSON behind it."""
 NO_TRANSITION = 255
 SAMPLED, PARENT_REMOTE, MAKER_SDK, IS_RUN, NESTED = 1, 2, 4, 8, 16
 _NO_ID = b"\x00" * 8

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
+from zlib import crc32
 
 from otel_workflow.journal.probe import lock_is_free, open_regular
 from otel_workflow.journal.writer import (
@@ -30,6 +31,9 @@ __all__ = ("Record", "Segment", "header_of", "next_frame", "owner_and_number", "
 HEADER_VERSION = 1
 _CHUNK = 256 * 1024
 _LONGEST = FRAME.size + MAX_PAYLOAD
+_FIELDS = FIELDS.size
+_frame = FRAME.unpack_from
+_new = tuple.__new__  # a named tuple's own constructor is a Python function
 
 
 class Record(NamedTuple):
@@ -98,23 +102,26 @@ class Segment:
             return
 
     def _records(self, file: BinaryIO) -> Iterator[Record]:
-        base, at, data, wanted, done = self.position, 0, b"", _CHUNK, False
+        base, at, data, done = self.position, 0, b"", False
         file.seek(base)
         while True:
-            found = next_frame(data, at, final=done)
-            if isinstance(found, Record):
-                start = found.end - FRAME.size - len(found.payload)
-                self.damaged += base + start - self.position
-                at = found.end
-                self.position = base + at
-                self._note(found)
-                yield found._replace(end=self.position)
-            elif done:
-                break
-            else:
-                keep, wanted = found
-                chunk = file.read(max(wanted, _CHUNK)) or b""
-                data, base, at, done = data[keep:] + chunk, base + keep, 0, not chunk
+            record = _frame_here(data, at, base)
+            if record is None:
+                found = next_frame(data, at, final=done)
+                if not isinstance(found, Record):
+                    if done:
+                        break
+                    keep, wanted = found
+                    chunk = file.read(max(wanted, _CHUNK)) or b""
+                    data, base, at, done = data[keep:] + chunk, base + keep, 0, not chunk
+                    continue
+                record = found._replace(end=base + found.end)
+            self.damaged += record.end - FRAME.size - len(record.payload) - self.position
+            self.position = record.end
+            at = record.end - base
+            if record.kind == END:
+                self._note(record)
+            yield record
         self._skip_garbage(base + len(data))
 
     def _skip_garbage(self, size: int) -> None:
@@ -124,10 +131,9 @@ class Segment:
             self.damaged += first - self.position
             self.position = first
 
-    def _note(self, record: Record) -> None:
-        if record.kind == END:
-            said = _object(record.payload) or {}
-            self._last_word, self._settled = str(said.get("reason", "closed")), False
+    def _note(self, last: Record) -> None:
+        said = _object(last.payload) or {}
+        self._last_word, self._settled = str(said.get("reason", "closed")), False
 
     def modified_ns(self) -> int:
         """When its owner last wrote to it or touched it, ns since the epoch; 0 if it is gone."""
@@ -135,6 +141,24 @@ class Segment:
             return self.path.stat().st_mtime_ns
         except OSError:
             return 0
+
+
+def _frame_here(data: bytes, at: int, base: int) -> Record | None:
+    """Return the record that begins right at ``at``, as nearly all do; None to look closer.
+
+    ``base`` is the position of the data in the file, and so the record's ``end`` one there.
+    """
+    first = at + FRAME.size
+    if first > len(data):
+        return None
+    magic, kind, _, _, length, sequence, crc = _frame(data, at)
+    last = first + length
+    if magic != MAGIC or length > MAX_PAYLOAD or last > len(data):
+        return None
+    payload = data[first:last]
+    if crc32(payload, crc32(data[at : at + _FIELDS])) != crc:  # ``checksum``, without the call
+        return None
+    return _new(Record, (kind, sequence, payload, base + last))
 
 
 def next_frame(data: bytes, at: int, *, final: bool) -> Record | tuple[int, int]:

@@ -25,6 +25,11 @@ _BREAK_OFF = 0.1
 """How long a send that was interrupted may take to end, in seconds."""
 
 
+def _let_others_run() -> None:
+    """Sleep for as short as can be: a thread that only yields has the interpreter back before another wakes."""
+    time.sleep(1e-6)
+
+
 class Line(Protocol):
     """Something to ship from: a journal directory, or a journal in memory."""
 
@@ -84,6 +89,7 @@ class Delivery:
 
     def _run(self) -> None:
         me, line, pause, connected = threading.current_thread(), self.line, _SHORTEST, False
+        line.shipper.pump.breathe = _let_others_run
         while self._thread is me and not self._stopped:
             before = line.shipper.books.delivered
             if guarded(False, line.acquire):

@@ -1,6 +1,7 @@
 """What becomes final waits once, as bytes, and is remembered through restarts."""
 
 import pytest
+from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from otel_workflow.bridge.pump import Pump
 from otel_workflow.bridge.sources import MemorySource
@@ -120,8 +121,8 @@ def test_an_interrupted_phase_is_sent_when_its_run_has_ended(pump: Pump) -> None
     assert 2 == len(pump.waiting)
 
 
-def test_an_id_sent_as_interrupted_is_never_sent_in_another_version(pump: Pump) -> None:
-    """A real end that arrives later is counted, not sent."""
+def late(pump: Pump, **body: object) -> tuple[MemoryJournal, MemorySource]:
+    """A phase that was sent as interrupted, and whose process said more after that."""
     made = journal()
     source = MemorySource(made)
     say(made, "started", b"aaaaaaaa", 2)
@@ -129,9 +130,93 @@ def test_an_id_sent_as_interrupted_is_never_sent_in_another_version(pump: Pump) 
     pump.read([source])
     pump.settled(pump.batch(1 << 20, 100))
     source.closed = False
-    say(made, "completed", b"aaaaaaaa", 3, outcome="success")
+    say(made, "completed", b"aaaaaaaa", 3, start=2 * SECOND, outcome="success", **body)
+    return made, source
+
+
+def test_interrupted_then_a_real_end_arrives_late_and_corrects_the_span_that_was_sent(pump: Pump) -> None:
+    """The id is never sent in another version: the truth has an id of its own, and says what it is about."""
+    made, source = late(pump, attributes={"files": 3})
     pump.read([source])
-    assert (0, 1) == (len(pump.waiting), pump.late_verdicts)
+    assert (1, 1, {}) == (len(pump.waiting), pump.late_verdicts, pump.store.phases)
+    span = Span.FromString(pump.waiting[0].span)
+    said = {pair.key: pair.value for pair in span.attributes}
+    [link] = span.links
+    assert (TRACE, b"aaaaaaaa") == (span.trace_id, span.parent_span_id)
+    assert span.span_id not in (b"aaaaaaaa", b"")
+    assert ((TRACE, b"aaaaaaaa"), "corrects") == ((link.trace_id, link.span_id), link.attributes[0].value.string_value)
+    assert (2 * SECOND, 3 * SECOND) == (span.start_time_unix_nano, span.end_time_unix_nano)
+    assert ("success", 3) == (said["cicd.pipeline.task.run.result"].string_value, said["files"].int_value)
+    assert said["otel_workflow.late_verdict"].bool_value
+    assert "otel_workflow.interrupted" not in said
+    say(made, "failed", b"aaaaaaaa", 4, start=2 * SECOND, outcome="failure")
+    pump.read([source])
+    assert (1, 1) == (len(pump.waiting), pump.late_verdicts)
+
+
+def test_a_correction_is_the_same_bytes_for_whoever_reads_after_a_restart_and_is_sent_once(pump: Pump) -> None:
+    """The second shipper knows the start as well, the first had forgotten it."""
+    _, source = late(pump)
+    before = Pump(now=pump.now, acknowledged=dict(pump.acknowledged))
+    before.sent_keys.update(pump.sent_keys)
+    pump.read([source])
+    first = [waiting.span for waiting in pump.waiting]
+    again = MemorySource(source.journal)
+    before.read([again])
+    assert first == [waiting.span for waiting in before.waiting]
+    pump.settled(pump.batch(1 << 20, 100))
+    after = Pump(now=pump.now)  # even when the positions are lost
+    after.sent_keys.update(pump.sent_keys)
+    after.read([MemorySource(source.journal)])
+    assert ([], 0) == (list(after.waiting), after.late_verdicts)
+
+
+def test_an_end_that_says_interrupted_too_corrects_nothing(pump: Pump) -> None:
+    """A wrapper that reports what was inferred already says nothing new."""
+    made = journal()
+    source = MemorySource(made)
+    say(made, "started", b"aaaaaaaa", 2)
+    source.closed = True
+    pump.read([source])
+    pump.settled(pump.batch(1 << 20, 100))
+    say(made, "interrupted", b"aaaaaaaa", 3, outcome="error")
+    pump.read([source])
+    assert (0, 0) == (len(pump.waiting), pump.late_verdicts)
+
+
+def test_a_second_end_after_the_span_was_made_contradicts_it_and_a_repeated_one_does_not(pump: Pump) -> None:
+    """Two ends in two reads: the first is sent, the other becomes a span beside it, once."""
+    made = journal()
+    source = MemorySource(made)
+    say(made, "started", b"aaaaaaaa", 1)
+    say(made, "completed", b"aaaaaaaa", 2, outcome="success", seq=2)
+    pump.read([source])
+    say(made, "completed", b"aaaaaaaa", 2, outcome="success", seq=2)
+    pump.read([source])
+    assert (1, 0) == (len(pump.waiting), pump.late_verdicts)
+    say(made, "failed", b"aaaaaaaa", 3, outcome="failure", seq=3)
+    pump.read([source])
+    [_, other] = pump.waiting
+    span = Span.FromString(other.span)
+    assert ("contradicts", 1) == (span.links[0].attributes[0].value.string_value, pump.late_verdicts)
+    restarted = Pump(now=pump.now, acknowledged={source.name: 2})  # the first end was acknowledged, no more
+    restarted.read([MemorySource(made)])
+    assert [other.span] == [waiting.span for waiting in restarted.waiting]
+
+
+def test_keys_of_what_was_sent_are_forgotten_after_eight_days_unless_they_are_asked_for() -> None:
+    """Segments are kept for a week; the marker of a run that is still open is asked for at every look."""
+    day, now = 86_400 * SECOND, [20 * SECOND]
+    pump, made = Pump(now=lambda: now[0]), journal()
+    source = MemorySource(made)
+    say(made, "started", b"rrrrrrrr", 1, flags=SAMPLED | IS_RUN, start=SECOND, workflow="w")
+    pump.read([source])
+    pump.settled(pump.batch(1 << 20, 100))
+    pump.sent_keys["old:1"] = now[0]
+    for _ in range(9):
+        now[0] += day
+        pump.read([source])
+    assert ([f"{TRACE.hex()}:marker"], 0) == (list(pump.sent_keys), len(pump.waiting))
 
 
 @pytest.mark.parametrize(("start", "markers"), [(8, 1), (9.5, 0)])
@@ -172,3 +257,70 @@ def test_every_batch_is_bounded_and_in_order(pump: Pump) -> None:
         say(made, "completed", f"{number}aaaaaaa".encode(), 2, outcome="success")
     pump.read([MemorySource(made)])
     assert [2, 1, 5] == [len(pump.batch(1 << 20, 2)), len(pump.batch(1, 100)), len(pump.batch(1 << 20, 100))]
+
+
+ROWS = {
+    "end before start": [("completed", 3), ("started", 1)],
+    "end without start": [("completed", 3)],
+    "two starts": [("started", 1), ("started", 2), ("completed", 3)],
+    "the same end twice": [("started", 1), ("completed", 3), ("completed", 3)],
+    "the same start twice": [("started", 1), ("started", 1), ("completed", 3)],
+}
+
+
+@pytest.mark.parametrize("row", ROWS)
+def test_end_before_start_end_without_start_two_starts_are_one_span_all_the_same(pump: Pump, row: str) -> None:
+    """Whatever came twice, too early or not at all."""
+    made = journal()
+    for transition, second in ROWS[row]:
+        ended = {"outcome": "success", "start": SECOND} if transition == "completed" else {"start": SECOND}
+        say(made, transition, b"aaaaaaaa", second, **ended)
+    pump.read([MemorySource(made)])
+    [waiting] = pump.waiting
+    span = Span.FromString(waiting.span)
+    assert (SECOND, 3 * SECOND) == (span.start_time_unix_nano, span.end_time_unix_nano)
+    assert ["phase.started", "phase.completed"] == [event.name for event in span.events]
+    assert ({}, 0) == (pump.store.phases, pump.late_verdicts)
+
+
+def test_two_ends_are_one_span_that_says_what_contradicts_it(pump: Pump) -> None:
+    """Both were there when the span was made: the earlier one counts, the other is shown."""
+    made = journal()
+    say(made, "started", b"aaaaaaaa", 1, seq=1)
+    say(made, "failed", b"aaaaaaaa", 4, start=SECOND, outcome="failure", reason="2 findings", error_type="E", seq=3)
+    say(made, "completed", b"aaaaaaaa", 3, start=SECOND, outcome="success", seq=2)
+    pump.read([MemorySource(made)])
+    [waiting] = pump.waiting
+    span = Span.FromString(waiting.span)
+    said = {pair.key: pair.value.string_value for pair in span.attributes}
+    assert ("success", "also reported as failure: 2 findings") == (
+        said["cicd.pipeline.task.run.result"],
+        said["otel_workflow.contradiction"],
+    )
+    shown = {event.name: {pair.key: pair.value.string_value for pair in event.attributes} for event in span.events}
+    assert {"phase.started", "phase.failed", "phase.completed"} == shown.keys()
+    assert "success counts" == shown["phase.failed"]["otel_workflow.contradiction"]
+    assert "otel_workflow.contradiction" not in shown["phase.completed"]
+
+
+@pytest.mark.parametrize("second", [0.5, -3600])
+def test_clock_steps_make_no_negative_duration(pump: Pump, second: float) -> None:
+    """The clock went back an hour while the phase was open."""
+    made = journal()
+    say(made, "started", b"aaaaaaaa", 3700, start=3700 * SECOND)
+    say(made, "completed", b"aaaaaaaa", 3700 + min(second, 0), start=3700 * SECOND, outcome="success")
+    pump.read([MemorySource(made)])
+    span = Span.FromString(pump.waiting[0].span)
+    assert (3700 * SECOND, 1) == (span.start_time_unix_nano, span.end_time_unix_nano - span.start_time_unix_nano)
+
+
+def test_a_read_with_a_budget_goes_on_where_it_stopped_and_judges_nobody_before_the_end(pump: Pump) -> None:
+    """Else a phase would be called interrupted whose end is two records further."""
+    made = journal()
+    source = MemorySource(made)
+    for transition, second in (("started", 1), ("progress", 2), ("completed", 3)):
+        say(made, transition, b"aaaaaaaa", second, **({"outcome": "success"} if transition == "completed" else {}))
+    source.closed = True
+    reads = [(pump.read([source], force=True, budget=2), pump.behind, len(pump.waiting)) for _ in range(2)]
+    assert [(2, True, 0), (1, False, 1)] == reads
+    assert not pump.waiting[0].key

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import pytest
 
 from otel_workflow.cli.backlog import look_at
 from otel_workflow.events import TRANSITIONS
-from otel_workflow.journal import EVENT, JournalWriter
+from otel_workflow.journal import EVENT, Cursor, JournalWriter
 from otel_workflow.journal.record import SAMPLED, encode_event
 from otel_workflow.report import load_runs
 from tests.cli.conftest import Cli
@@ -62,3 +63,16 @@ def test_dropped_records_are_counted_by_reason_from_each_process_s_last_word(
     say(writer, "completed", 2, seq=1, outcome="success")
     writer.close()
     assert look_at(tmp_path / "j").dropped == {"too_large": 1}
+
+
+def test_an_end_that_came_late_waits_as_a_correction_and_is_counted(writer: JournalWriter, tmp_path: Path) -> None:
+    say(writer, "started", 1)
+    say(writer, "completed", 5, seq=1, outcome="success")
+    key = f"{TRACE.hex()}:{SPAN.hex()}"
+    cursor = Cursor(tmp_path / "j", "traces")
+    assert cursor.save({"sent": {key: time.time_ns()}})
+    found = look_at(tmp_path / "j")
+    assert (found.waiting, found.late_verdicts) == (1, 1)
+    assert cursor.save({"sent": {key: time.time_ns(), f"{key}:correction": time.time_ns()}})
+    found = look_at(tmp_path / "j")
+    assert (found.waiting, found.late_verdicts) == (0, 1)

@@ -18,7 +18,7 @@ __all__ = ("Ended", "Program", "clean_environment")
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
 DEADLINE = 20.0
-_STEERING = ("OW_", "OTEL_", "GITHUB_", "CI", "RUNNER_", "TRACE", "XDG_", "PYTEST")
+_STEERING = ("OW_", "GRPC_", "OTEL_", "GITHUB_", "CI", "RUNNER_", "TRACE", "XDG_", "PYTEST")
 
 
 class Ended(NamedTuple):

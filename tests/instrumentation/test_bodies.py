@@ -90,8 +90,8 @@ def test_what_is_not_plain_is_cleaned_as_ever(attributes: dict[Any, Any]) -> Non
 
 def test_a_mask_holds_for_what_a_phase_begins_with() -> None:
     token = f"ghp_{'a1' * 18}"
-    assert ({"a": "***", "b": 1}, '{"a":"***","b":1}') == written({"a": token, "b": 1})
-    assert '{"a":"***","b":"nan"}' == written({"a": token, "b": float("nan")})[1]
+    assert ({"a": "ghp_***", "b": 1}, '{"a":"ghp_***","b":1}') == written({"a": token, "b": 1})
+    assert '{"a":"ghp_***","b":"nan"}' == written({"a": token, "b": float("nan")})[1]
     assert '{"password":"***"}' == written({"password": "anything"})[1]
 
 
