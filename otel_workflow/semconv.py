@@ -220,6 +220,9 @@ METRICS: Mapping[str, Metric] = {
         Metric(f"{_BRIDGE}.series", "{series}", "gauge", "Series that the bridge keeps"),
         Metric(f"{_BRIDGE}.backlog", "{span}", "gauge", "Spans that wait to be delivered"),
         Metric(f"{_BRIDGE}.oldest", "s", "gauge", "How long the oldest of them has waited"),
+        Metric(
+            f"{_BRIDGE}.silent_runs", "{run}", "gauge", "Remote runs that are silent for so long that they seem lost"
+        ),
     )
 }
 """Every metric: those of the conventions under their names, and ours beside them."""

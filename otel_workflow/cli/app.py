@@ -10,6 +10,7 @@ import typer
 
 from otel_workflow.cli.output import ClosedPipeError
 from otel_workflow.cli.verbs import journal
+from otel_workflow.cli.verbs.bridge import bridge
 from otel_workflow.cli.verbs.demo import demo
 from otel_workflow.cli.verbs.doctor import doctor
 from otel_workflow.cli.verbs.report import report
@@ -61,7 +62,7 @@ def _usage(error: Exception) -> ConfigError:
 def _command() -> Any:
     app = typer.Typer(name=PROGRAM, **_SETTINGS)
     app.callback(invoke_without_command=True)(_top)
-    for verb in (demo, report, runs, ship, status, doctor):
+    for verb in (demo, report, runs, ship, bridge, status, doctor):
         app.command(verb.__name__)(verb)
     files = typer.Typer(name="journal", help="Look at, check and delete journal files.", **_SETTINGS)
     for part in (journal.verify, journal.cat, journal.clean):

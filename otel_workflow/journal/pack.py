@@ -60,6 +60,11 @@ class Member(Segment):
         return self.holder
 
     @property
+    def size(self) -> int:
+        """How many bytes it has."""
+        return self.length
+
+    @property
     def ended(self) -> str:
         """The reason in its last record, or empty if there is none; nobody holds its lock any more."""
         return self._last_word

@@ -73,6 +73,14 @@ class Segment:
         return self.path
 
     @property
+    def size(self) -> int:
+        """How many bytes it has now; 0 if it is gone."""
+        try:
+            return self.path.lstat().st_size
+        except OSError:
+            return 0
+
+    @property
     def is_final(self) -> bool:
         """True when nothing can come any more and everything was read."""
         return False

@@ -132,6 +132,7 @@ def test_every_family_is_one_block_in_the_order_of_the_catalogue(open_writer: Op
     writer.count("otel_workflow.bridge.refused", reason="r")
     writer.gauge("otel_workflow.bridge.backlog", 3)
     writer.gauge("otel_workflow.bridge.oldest", 1.5)
+    writer.gauge("otel_workflow.bridge.silent_runs", 0)
     page = born(writer)
     families = [line.split()[2] for line in page.splitlines() if line.startswith("# TYPE")]
     assert families == [prometheus_name(metric).removesuffix("_total") for metric in METRICS.values()]
