@@ -15,12 +15,15 @@ from otel_workflow.bridge.pump import Pump
 from otel_workflow.bridge.sources import sources_of
 from otel_workflow.events import TRANSITIONS
 from otel_workflow.journal import EVENT, HEADER, JournalReader
+from otel_workflow.journal.compaction import FEW, compact
+from otel_workflow.journal.pack import PACK
 from otel_workflow.journal.record import IS_RUN, SAMPLED, encode_event
 from otel_workflow.journal.writer import RETIRED, frame, process_identity, segment_name
 
 SECOND = 1_000_000_000
 NOW = 1_000 * SECOND
 NO_PARENT = bytes(8)
+MANY = FEW + 10
 
 
 class Heard:
@@ -252,3 +255,25 @@ def _age(path: Path, second: float) -> None:
     import os
 
     os.utime(path, (second, second))
+
+
+@pytest.mark.parametrize("restarted", [False, True], ids=["goes on", "restarted"])
+def test_segments_that_are_packed_and_retired_meanwhile_are_told_once(
+    place: Path, heard: Heard, *, restarted: bool
+) -> None:
+    for number in range(MANY):
+        owner = Owner(place, f"{number:04x}-1-{number:08x}", alive=False)
+        owner.say("completed", chr(0x21 + number), 2, outcome="success")
+    spring = spring_of(place)
+    spring.read(heard, MANY // 2)
+    if restarted:
+        spring = spring_of(place, spring.positions())
+    compact(place)
+    [pack] = place.glob(f"*{PACK}")
+    while spring.read(heard):
+        pass
+    assert MANY == len([size for size in spring.passed().values() if size > 0])
+    (place / RETIRED).mkdir()
+    pack.rename(place / RETIRED / pack.name)
+    assert 0 == spring.read(heard)
+    assert MANY == len(heard.ends)
