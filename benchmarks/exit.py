@@ -19,7 +19,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from otel_workflow.bridge.directory import count_waiting
-from otel_workflow.testing import OtlpReceiver
+from otel_workflow.testing import FaultProxy, OtlpReceiver
 
 __all__ = ("main",)
 
@@ -93,3 +93,14 @@ def main() -> None:
             _row(f"{name}, black hole", program, endpoint, base, lambda: 0)
         with OtlpReceiver() as receiver:
             _row(f"{name}, healthy", program, receiver.endpoint, base, lambda r=receiver: len(r.span_ids))  # type: ignore[misc]
+        with OtlpReceiver() as receiver, FaultProxy(receiver.endpoint) as proxy:
+            proxy.latency(0.06)  # each way
+            _row(f"{name}, healthy, 120 ms away", program, proxy.endpoint, base, lambda r=receiver: len(r.span_ids))  # type: ignore[misc]
+    os.environ["OTEL_EXPORTER_OTLP_PROTOCOL"] = "grpc"
+    with _refused() as endpoint:
+        _row("otel-workflow over gRPC, refused", OURS, endpoint, base, lambda: 0)
+    with _black_hole() as endpoint:
+        _row("otel-workflow over gRPC, black hole", OURS, endpoint, base, lambda: 0)
+    with OtlpReceiver(protocol="grpc") as receiver:
+        _row("otel-workflow over gRPC, healthy", OURS, receiver.endpoint, base, lambda: len(receiver.span_ids))
+    del os.environ["OTEL_EXPORTER_OTLP_PROTOCOL"]

@@ -132,6 +132,17 @@ def test_collector_away_and_back_loses_nothing_and_gets_at_most_one_batch_again(
     assert list(range(made)) == _numbers(receiver)
 
 
+def test_a_short_program_beside_a_collector_120_ms_away_delivers_everything_before_it_ends(
+    receiver: OtlpReceiver, proxy: FaultProxy, tmp_path: Path
+) -> None:
+    """Row: exit; a healthy collector that is far away is waited for, as long as it answers."""
+    proxy.latency(0.06)
+    with _program("100", tmp_path, proxy.endpoint) as program:
+        assert {"made": 100} == program.hear()
+        assert 0 == program.finish().code
+    _check_all_delivered(receiver, tmp_path, 100)
+
+
 def test_many_processes_of_one_journal_are_one_connection(
     receiver: OtlpReceiver, proxy: FaultProxy, tmp_path: Path
 ) -> None:
