@@ -40,16 +40,20 @@ def written(attributes: Mapping[str, object] | None) -> tuple[Mapping[str, Any],
 
 def _plain(attributes: dict[str, Any]) -> str | None:
     """Return attributes as JSON, masked, an empty text for none; None when one of them is not plain."""
-    said, names = "", in_force().names
+    known = in_force()
+    said, names, seen = "", known.names, known.clean
     for key, value in attributes.items():
         if type(key) is not str or (name := (_keys.get(key) if key in names else None) or _begin(key)) is None:
             return None
         kind = type(value)
         if kind is str:
-            if len(value) > MAX_TEXT:
+            if value in seen:
+                said += f",{name}{quoted(value)}"
+            elif len(value) > MAX_TEXT:
                 return None
-            attributes[key] = shown = masked(value)
-            said += f",{name}{quoted(shown)}"
+            else:
+                attributes[key] = shown = masked(value)
+                said += f",{name}{quoted(shown)}"
         elif kind is bool:
             said += f",{name}true" if value else f",{name}false"
         elif (kind is int and _INT_MIN <= value <= _INT_MAX) or (kind is float and -_INFINITE < value < _INFINITE):

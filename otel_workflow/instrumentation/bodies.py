@@ -36,6 +36,8 @@ __all__ = ("end_body", "flags_of", "progress_body", "record", "run_body", "start
 
 _NUMBER = {name: number for number, name in enumerate(TRANSITIONS)}
 _NO_PARENT = b"\x00" * 8
+_MOST_NAMES = 1024
+_named: dict[str, str] = {}
 
 
 def _subject_of(spec: Spec) -> str:
@@ -45,14 +47,21 @@ def _subject_of(spec: Spec) -> str:
 
 def _defined(spec: Spec) -> str:
     """Return what the definition of a phase says in each of its records; made anew when a secret became known."""
-    if spec.secrets is in_force():
-        return spec.said
-    spec.secrets, spec.said = in_force(), _definition_of(spec)
+    known = in_force()
+    if spec.secrets is not known:
+        spec.said, spec.secrets = _definition_of(spec), known
     return spec.said
 
 
 def _definition_of(spec: Spec) -> str:
-    said = f'"name":{quoted(clean_text(spec.name, 1024))}'
+    name = spec.name
+    said = _named.get(name) if type(name) is str and name in in_force().clean else None
+    if said is None:
+        said = f'"name":{quoted(clean_text(name, 1024))}'
+        if len(_named) >= _MOST_NAMES:
+            _named.clear()
+        if type(name) is str and name in in_force().clean:
+            _named[name] = said  # the names of phases repeat, and open ones share the text
     if (subject := _subject_of(spec)) != "phase":
         said += f',"subject":{quoted(clean_text(subject, 256))}'
     if spec.is_run and spec.action != "RUN":
