@@ -14,7 +14,7 @@ from itertools import count
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
 
-from benchmarks.phase import ATTRIBUTES, BASE, _fifty, _sdk_span
+from benchmarks.phase import ATTRIBUTES, BASE, PHASES, _many, _sdk_span
 from benchmarks.timing import in_turns, table
 from otel_workflow.masking import mask, masked, watch_environment
 from otel_workflow.values import clean_attributes
@@ -75,5 +75,5 @@ def main() -> None:
         ("1 KiB with eight assignments", _of(_texts(f"{PROSE} token=abc123 password: x9 {PROSE} ?api_key=y {PROSE}"))),
         ("24 characters not seen before", _of(_texts("job-0123456789", 24))),
     ]
-    times = {name: value / 50 for name, value in in_turns([(n, _fifty(f)) for n, f in cases], 20).items()}
+    times = {name: value / PHASES for name, value in in_turns([(n, _many(f)) for n, f in cases], 4).items()}
     table(f"Masking, {KNOWN} secrets known", times, BASE)
