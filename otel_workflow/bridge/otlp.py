@@ -37,6 +37,7 @@ __all__ = (
     "link_field",
     "span_message",
     "text",
+    "varint",
     "wire_fields",
 )
 
@@ -61,7 +62,8 @@ _FLAGS_REMOTE = b"\x00\x03\x00\x00"  # the same, and IS_REMOTE
 # ---- primitives -------------------------------------------------------------------------
 
 
-def _varint(number: int) -> bytes:
+def varint(number: int) -> bytes:
+    """Return a number as protobuf writes it: seven bits a byte, the lowest first."""
     if number < 128:
         return _SMALL[number]
     if number < 16384:
@@ -76,7 +78,7 @@ def _varint(number: int) -> bytes:
 
 def _sized(tag: bytes, body: bytes) -> bytes:
     size = len(body)
-    return tag + (_SMALL[size] if size < 128 else _varint(size)) + body
+    return tag + (_SMALL[size] if size < 128 else varint(size)) + body
 
 
 def text(value: str) -> bytes:
@@ -94,7 +96,7 @@ def _text_field(tag: bytes, value: str) -> bytes:
 
 
 def _count_field(tag: bytes, count: int) -> bytes:
-    return tag + _varint(min(count, 0xFFFFFFFF)) if count > 0 else b""
+    return tag + varint(min(count, 0xFFFFFFFF)) if count > 0 else b""
 
 
 def _time_field(tag: bytes, time_ns: int) -> bytes:
@@ -131,7 +133,7 @@ def _integer(value: int) -> bytes:
     if 0 <= value < 128:
         return b"\x18" + _SMALL[value]
     if -(1 << 63) <= value < 1 << 63:
-        return b"\x18" + _varint(value & _MASK64)
+        return b"\x18" + varint(value & _MASK64)
     return _sized(b"\x0a", text(text_of(value)))
 
 
@@ -250,9 +252,9 @@ def span_message(
         _sized(b"\x0a", trace_id) if trace_id else b"",
         _sized(b"\x12", span_id) if span_id else b"",
         _text_field(b"\x1a", trace_state) if trace_state else b"",
-        b"\x22" + _varint(len(parent_span_id)) + parent_span_id if parent_span_id else b"",
+        b"\x22" + varint(len(parent_span_id)) + parent_span_id if parent_span_id else b"",
         _text_field(b"\x2a", name),
-        b"\x30" + _varint(kind & _MASK64) if kind else b"",
+        b"\x30" + varint(kind & _MASK64) if kind else b"",
         _time_field(b"\x39", start_ns),
         _time_field(b"\x41", end_ns),
         attributes,
@@ -268,9 +270,7 @@ def span_message(
         out += (counts[0], events, counts[1], links, counts[2])
     if status is not None:
         code, message = status
-        out.append(
-            _sized(b"\x7a", _text_field(b"\x12", message) + (b"\x18" + _varint(code & _MASK64) if code else b""))
-        )
+        out.append(_sized(b"\x7a", _text_field(b"\x12", message) + (b"\x18" + varint(code & _MASK64) if code else b"")))
     out.append(b"\x85\x01" + (_FLAGS_REMOTE if parent_is_remote else _FLAGS_LOCAL))
     return b"".join(out)
 
@@ -351,7 +351,7 @@ def join_request(resources: Iterable[tuple[bytes, str, Iterable[tuple[bytes, str
         for scope, scope_url, spans in scopes:
             parts = [_sized(b"\x0a", scope)]
             for span in spans:
-                parts += (b"\x12", _varint(len(span)), span)
+                parts += (b"\x12", varint(len(span)), span)
             parts.append(_text_field(b"\x1a", scope_url))
             body.append(_sized(b"\x12", b"".join(parts)))
         body.append(_text_field(b"\x1a", resource_url))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 
 from otel_workflow import semconv
-from otel_workflow.bridge.otlp import encode_pair, wire_fields
+from otel_workflow.bridge.otlp import encode_pair, varint, wire_fields
 
 __all__ = ("trim_span",)
 
@@ -138,15 +138,6 @@ def _shown(text: bytes, most: int) -> str:
 def _encoded(field: _Field) -> bytes:
     number, value = field
     if isinstance(value, int):
-        return _varint(number << 3) + _varint(value)
+        return varint(number << 3) + varint(value)
     kind = _FIXED.get(number, 2)
-    return _varint(number << 3 | kind) + (_varint(len(value)) if kind == 2 else b"") + value
-
-
-def _varint(number: int) -> bytes:
-    out = bytearray()
-    while number > 127:
-        out.append(number & 127 | 128)
-        number >>= 7
-    out.append(number)
-    return bytes(out)
+    return varint(number << 3 | kind) + (varint(len(value)) if kind == 2 else b"") + value

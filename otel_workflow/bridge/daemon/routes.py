@@ -12,6 +12,7 @@ from otel_workflow.bridge.daemon.counting import Step, no_step
 from otel_workflow.bridge.daemon.http_server import Reply, Request, Route
 from otel_workflow.bridge.daemon.ingest import Ingest, OverloadedError, Taken, TooLargeError
 from otel_workflow.bridge.metrics import MetricsWriter
+from otel_workflow.bridge.otlp import varint
 from otel_workflow.bridge.shown import one_line
 
 __all__ = ("VIA", "is_allowed", "otlp_routes", "partial_success", "shown_routes")
@@ -36,17 +37,8 @@ def partial_success(taken: Taken) -> bytes:
     if not taken.rejected:
         return b""
     message = taken.message.encode()[:100]
-    said = b"\x08" + _varint(taken.rejected) + b"\x12" + _varint(len(message)) + message
-    return b"\x0a" + _varint(len(said)) + said
-
-
-def _varint(number: int) -> bytes:
-    out = bytearray()
-    while number > 127:
-        out.append(number & 127 | 128)
-        number >>= 7
-    out.append(number)
-    return bytes(out)
+    said = b"\x08" + varint(taken.rejected) + b"\x12" + varint(len(message)) + message
+    return b"\x0a" + varint(len(said)) + said
 
 
 def otlp_routes(ingest: Ingest, token: bytes) -> Mapping[str, Route]:
@@ -95,7 +87,7 @@ def _receive(ingest: Ingest, kind: Literal["traces", "logs"], token: bytes, requ
     message = one_line(taken.message).encode()
     retry = {"Retry-After": str(taken.retry_after)} if taken.retry_after is not None else {}
     # The body is a google.rpc.Status, whose second field is the message.
-    return Reply(_STATUS[taken.refusal], b"\x12" + _varint(len(message)) + message, PROTOBUF, retry)
+    return Reply(_STATUS[taken.refusal], b"\x12" + varint(len(message)) + message, PROTOBUF, retry)
 
 
 def shown_routes(
