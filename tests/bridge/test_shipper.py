@@ -329,7 +329,7 @@ def test_the_wait_a_backend_asks_for_is_kept_and_nothing_is_dropped(
 
         def close(self) -> None: ...
 
-    shipper = Shipper(pump, Busy(), monotonic=lambda: clock[0])
+    shipper = Shipper(pump, Busy(), monotonic=lambda: clock[0], chance=lambda: 0.5)
     assert not shipper.drain([], 10_000.0)
     clock[0] += least - 0.01
     assert (False, 1) == (shipper.drain([], 10_000.0), len(answers))
