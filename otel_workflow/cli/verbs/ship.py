@@ -135,9 +135,8 @@ def _report(shipped: Shipped, directory: Path, destination: Destination, *, as_j
         command = f"{own_name()} ship --deadline 60 --journal {shlex.quote(str(directory))}"
         tell(f"{least}{_spans(shipped.waiting)} still waiting: {_why(shipped)}; send with: {command}")
     if shipped.elsewhere:
-        tell(
-            f"{least}{_spans(shipped.elsewhere)} recorded for another endpoint {_stay(shipped.elsewhere)} in {directory}"
-        )
+        others = f"{_spans(shipped.elsewhere)} recorded for another endpoint"
+        tell(f"{least}{others} {_stay(shipped.elsewhere)} in {directory}")
 
 
 def _why(shipped: Shipped) -> str:
