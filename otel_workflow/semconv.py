@@ -218,7 +218,7 @@ METRICS: Mapping[str, Metric] = {
         Metric(f"{_BRIDGE}.refused", "{request}", "counter", "Requests that were refused, by reason", (DROP_REASON,)),
         Metric(f"{_BRIDGE}.overflow", "{point}", "counter", "What was counted in an overflow series"),
         Metric(f"{_BRIDGE}.series", "{series}", "gauge", "Series that the bridge keeps"),
-        Metric(f"{_BRIDGE}.backlog", "{span}", "gauge", "Spans that wait to be delivered"),
+        Metric(f"{_BRIDGE}.backlog", "{span}", "gauge", "Spans that were read and wait to be delivered"),
         Metric(f"{_BRIDGE}.oldest", "s", "gauge", "How long the oldest of them has waited"),
         Metric(
             f"{_BRIDGE}.silent_runs", "{run}", "gauge", "Remote runs that are silent for so long that they seem lost"

@@ -11,19 +11,20 @@ import contextlib
 import os
 import threading
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from otel_workflow.bridge.answer import Answer
 from otel_workflow.bridge.dead import letter_of
 from otel_workflow.bridge.pump import Pump, Waiting
-from otel_workflow.bridge.shipper import Client, Shipper
+from otel_workflow.bridge.shipper import READ_AT_ONCE, Client, Shipper
 from otel_workflow.bridge.sources import SegmentSource, sources_of
 from otel_workflow.journal import Cursor, DeadLetters, DirectoryLock, JournalReader, Segment
 from otel_workflow.journal.consumers import Consumers
 from otel_workflow.journal.upkeep import MAX_BYTES, Upkeep
 
-__all__ = ("DirectoryShipper", "count_waiting")
+__all__ = ("Count", "DirectoryShipper", "count_waiting")
 
 RETIRED = "retired"
 _UPKEEP_SECONDS = 0.25
@@ -103,8 +104,15 @@ class DirectoryShipper:
                 self._forget(source)
 
     def look(self, *, force: bool = False) -> int:
-        """Read without sending; returns how many spans wait."""
-        self.pump.read(self.sources(), force=force)
+        """Read without sending until something waits, or all was read; returns how many spans wait.
+
+        There is more than that where ``pump.behind`` is set.
+        """
+        sources = self.sources()
+        while not self.pump.waiting:
+            self.pump.read(sources, force=force, budget=READ_AT_ONCE)
+            if not self.pump.behind:
+                break
         return len(self.pump.waiting)
 
     def drain(self, timeout: float, *, force: bool = False) -> bool:
@@ -201,16 +209,36 @@ class DirectoryShipper:
         self.lock.release()
 
 
-def count_waiting(directory: str | os.PathLike[str], destination: str | None = None, budget: float = 0.1) -> int:
-    """Return how many spans of a directory have not been acknowledged, without taking its lock.
+@dataclass(frozen=True, slots=True)
+class Count:
+    """How many spans wait; ``complete`` is False where time ran out: then it is at least so many."""
 
-    Stops after ``budget`` seconds with what it has counted by then.
+    spans: int = 0
+    complete: bool = True
+
+
+def count_waiting(
+    directory: str | os.PathLike[str],
+    destination: str | None = None,
+    budget: float = 0.1,
+    *,
+    elsewhere: bool = False,
+) -> Count:
+    """Count the spans of a directory that have not been acknowledged, without taking its lock.
+
+    Stops after ``budget`` seconds with what it has counted by then. ``elsewhere`` counts instead
+    those that were recorded for another destination.
     """
     pump, known = Pump(), dict[str, SegmentSource]()
     saved = Cursor(directory, "traces").load()
     pump.acknowledged.update(saved.get("acknowledged", {}))
     pump.sent_keys.update(saved.get("sent", {}))
     end = time.monotonic() + budget
-    sources = sources_of(JournalReader(directory), known, destination)
-    pump.read((source for source in sources if time.monotonic() < end), force=True)
-    return len(pump.waiting)
+    sources = sources_of(JournalReader(directory), known, None if elsewhere else destination)
+    if elsewhere:
+        sources = [source for source in sources if source.header.get("destination") not in (None, "", destination)]
+    while True:
+        pump.read(sources, force=True, budget=READ_AT_ONCE)
+        pump.waiting.clear()  # they are counted: nothing else is asked of them
+        if not pump.behind or time.monotonic() >= end:
+            return Count(pump.queued, complete=not pump.behind)

@@ -34,11 +34,6 @@ class MemoryShipper:
             self._source = MemorySource(self._journal)
         return self._source
 
-    def look(self, *, force: bool = False) -> int:
-        """Read without sending; returns how many spans wait."""
-        self.pump.read([self._own()], force=force)
-        return len(self.pump.waiting)
-
     def drain(self, timeout: float, *, force: bool = False) -> bool:
         """Send everything that is ready; True when nothing waits any more."""
         sources: list[Source] = [self._own()]

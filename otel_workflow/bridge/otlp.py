@@ -344,8 +344,11 @@ def encode_request(groups: Iterable[Group]) -> bytes:
 
 
 def join_request(resources: Iterable[tuple[bytes, str, Iterable[tuple[bytes, str, Iterable[bytes]]]]]) -> bytes:
-    """Write a request from what is grouped already: resources, in each its scopes, in each its spans."""
-    out = []
+    """Write a request from what is grouped already: resources, in each its scopes, in each its spans.
+
+    Its bytes are copied once: no other thread of the program runs meanwhile, and a request is large.
+    """
+    out: list[bytes] = []
     for resource, resource_url, scopes in resources:
         body = [_sized(b"\x0a", resource)]
         for scope, scope_url, spans in scopes:
@@ -353,9 +356,9 @@ def join_request(resources: Iterable[tuple[bytes, str, Iterable[tuple[bytes, str
             for span in spans:
                 parts += (b"\x12", varint(len(span)), span)
             parts.append(_text_field(b"\x1a", scope_url))
-            body.append(_sized(b"\x12", b"".join(parts)))
+            body += (b"\x12", _varint(sum(map(len, parts))), *parts)
         body.append(_text_field(b"\x1a", resource_url))
-        out.append(_sized(b"\x0a", b"".join(body)))
+        out += (b"\x0a", _varint(sum(map(len, body))), *body)
     return b"".join(out)
 
 

@@ -39,7 +39,9 @@ _MARKER_MARGIN_NS = 1_000_000_000
 _REMEMBERED_NS = 8 * 86_400 * 1_000_000_000
 """How long a sent key is kept after it was last of use: a day longer than retired segments are."""
 _DAY_NS = 86_400 * 1_000_000_000
-_BREATH = 64
+_BREATH = 4  # records; a usual one takes 5 us, one for the fold some 50
+_HEAVY = 10  # as a shift: a record costs a budget one, and one more for each KiB
+_NO_END = float("inf")
 _time_of = struct.Struct("<Q").unpack_from
 _TIME_AT, _HEAD = 36, 52  # of an event record: where its wall time stands, and how long its head is
 
@@ -48,9 +50,10 @@ class Pump:
     """Folds sources into waiting spans.
 
     ``acknowledged`` and ``sent_keys`` are what the cursor file holds. ``unparsed`` counts records
-    that did not parse, ``late_verdicts`` corrections, ``queued`` all spans that ever waited here.
-    ``behind`` is True while a read stopped at its budget. ``breathe`` is called twice in a
-    millisecond or so of work: a thread beside somebody's event loop lets go of the interpreter there.
+    that did not parse, ``late_verdicts`` corrections, ``queued`` all spans that ever waited here,
+    ``size`` the bytes of those that wait now. ``behind`` is True while a read stopped at its budget.
+    ``breathe`` is called several times in a millisecond of work: a thread beside somebody's program
+    lets go of the interpreter there.
     """
 
     def __init__(self, now: Callable[[], int] = time.time_ns, acknowledged: dict[str, int] | None = None) -> None:
@@ -59,9 +62,11 @@ class Pump:
         self.acknowledged = acknowledged if acknowledged is not None else {}
         self.sent_keys: dict[str, int] = {}
         self.queued = 0
+        self.size = 0
         self.late_verdicts = 0
         self.behind = False
-        self.breathe: Callable[[], object] | None = None
+        self.breathe: Callable[[], object] = _go_on
+        self._left = _NO_END
         self._queued_keys: set[str] = set()
         self._phases = OpenPhases((self.sent_keys, self._queued_keys))
         self._pairs = PairEncoder()
@@ -89,30 +94,33 @@ class Pump:
     def read(self, sources: Iterable[Source], *, force: bool = False, budget: int | None = None) -> int:
         """Read what is new in the sources and queue what became final; returns how many records.
 
-        ``force`` emits interrupted phases whose grace is not over yet. After ``budget`` records
-        reading stops and ``behind`` is set: then nobody is judged dead, and the next call goes on.
+        ``force`` emits interrupted phases whose grace is not over yet. After ``budget`` records (a
+        long one counts once more for each KiB) reading stops and ``behind`` is set: then nobody is
+        judged dead, and the next call goes on.
         """
         looked = self.now()
         count = 0
         self.behind = False
+        self._left = _NO_END if budget is None else budget
         for source in sources:
             self._owners[source.owner] = source
             self._seen.add(source.name)
-            count += self._take_all(source, None if budget is None else budget - count)
-            if budget is not None and count >= budget:
-                self.behind = True
+            count += self._take_all(source)
+            if self._left <= 0:
+                self.behind, self._left = True, _NO_END
                 break
         self._queue_finished()
         self._mark_long_runs(looked)
         if not self.behind:
             self._close_the_dead(looked, force=force)
             self._prune(looked)
+        self._phases.forget_roots()
         return count
 
-    def _take_all(self, source: Source, budget: int | None = None) -> int:
-        """Take the source's new records, or as many of them as ``budget``."""
+    def _take_all(self, source: Source) -> int:
+        """Take the source's new records, or as many of them as what is left of the budget."""
         name, owner, progress, take = source.name, source.owner, self._progress(source), self._phases.take
-        newest, count, done = 0, 0, progress.acknowledged
+        newest, count, done, left = 0, 0, progress.acknowledged, self._left
         try:
             for kind, _, payload, end in source.read():
                 count += 1
@@ -123,11 +131,13 @@ class Pump:
                     take(payload, owner, name, end, end <= done)
                 elif kind == SPAN:
                     self._take_span(owner, progress, name, payload, end)
-                if not count % _BREATH and self.breathe is not None:
+                if not count % _BREATH:
                     self.breathe()
-                if count == budget:
+                left -= 1 + (len(payload) >> _HEAVY)
+                if left <= 0:
                     break
         finally:
+            self._left = left
             if newest:
                 source.note(newest)
                 self._last_events[owner] = max(newest, self._last_events.get(owner, 0))
@@ -155,9 +165,8 @@ class Pump:
 
     def _queue_finished(self) -> None:
         """Queue the spans of what has ended, in the order in which that was said."""
-        for number, (ids, ended) in enumerate(self._phases.finished(), 1):
-            if not number % _BREATH and self.breathe is not None:
-                self.breathe()
+        for ids, ended in self._phases.finished():
+            self.breathe()
             if ended.late is not None:
                 self._correct(ids, ended)
             elif not ended.settled:
@@ -205,6 +214,7 @@ class Pump:
     def _wait(self, waiting: Waiting) -> None:
         self.waiting.append(waiting)
         self.queued += 1
+        self.size += len(waiting.span)
         if waiting.source:
             self._sources[waiting.source].pending.add(waiting.end)
 
@@ -224,7 +234,6 @@ class Pump:
                 span = span_of(phase, under_phase=not under_known)
                 self._wait_once(f"{phase.trace_id}:{phase.span_id}", self._group(phase.owner), span)
                 self._phases.discard(phase)
-        self._phases.forget_roots()
 
     def _wait_once(self, key: str, group: Group, span: SpanData) -> None:
         if not self._is_known(key):
@@ -265,6 +274,7 @@ class Pump:
     def _mark_long_runs(self, now: int) -> None:
         """Queue the marker of every run that lasts, or lasted, ten seconds; decided by times alone."""
         for root in self._phases.runs():
+            self.breathe()
             end = root.end_ns if root.end_ns is not None else now - _MARKER_MARGIN_NS
             if end - root.start_ns >= MARKER_AFTER_NS and _is_wanted(root):
                 self._wait_once(f"{root.trace_id}:marker", self._group(root.owner), marker_of(root))
@@ -284,9 +294,12 @@ class Pump:
 
     def settled(self, batch: list[Waiting]) -> None:
         """Take spans off that were accepted, or refused for good."""
-        for waiting in batch:
+        for number, waiting in enumerate(batch):
+            if not number % _BREATH:
+                self.breathe()
             if self.waiting and self.waiting[0] is waiting:
                 self.waiting.popleft()
+                self.size -= len(waiting.span)
             if waiting.source:
                 self._sources[waiting.source].pending.discard(waiting.end)
             if waiting.key:
@@ -301,6 +314,7 @@ class Pump:
         if source in self._sources:
             self._sources[source].pending -= gone
         self.waiting = deque(w for w in self.waiting if w.source != source or w.end not in gone)
+        self.size = sum(len(waiting.span) for waiting in self.waiting)
 
     def is_done_with(self, source: Source) -> bool:
         """True when a source was read and nothing that its owner recorded waits or is open."""
@@ -317,6 +331,10 @@ class Pump:
         if self._owners.get(source.owner) is source:
             for known in (self._owners, self._groups, self._last_events, self._last_spans):
                 known.pop(source.owner, None)
+
+
+def _go_on() -> None:
+    """Take no breath: nobody is kept waiting."""
 
 
 def _is_ours(flags: int) -> bool:

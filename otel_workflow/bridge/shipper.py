@@ -7,6 +7,7 @@ Everything else that goes wrong leaves the spans where they are: in the journal.
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
@@ -21,8 +22,10 @@ __all__ = ("Client", "Shipment", "Shipper")
 
 MAX_BYTES = 1024 * 1024
 MAX_SPANS = 2048
-READ_AT_ONCE = 16_384
-"""Records; their spans wait in memory while they are sent, a few MiB."""
+READ_AT_ONCE = 1024
+"""Records; all phases among them that are unusual wait as objects. What is unread costs nothing, it is on disk."""
+AHEAD = 2 * MAX_SPANS
+_JITTER = 0.25
 _SMALLEST = 16 * 1024  # bytes; a backend that does not take a span of this size takes none
 
 
@@ -63,12 +66,19 @@ class _Trial:
     budget: int = 32
 
 
+def _chance() -> float:
+    """Return any number from 0 to 1; two processes that were forked from one do not share it."""
+    return int.from_bytes(os.urandom(2), "big") / 0xFFFF
+
+
 class Shipper:
     """Drains a pump into a client.
 
     ``save`` is called after every acknowledged batch, so that a crash sends at most one batch
     again, and after every failure. ``bury`` keeps a span that no backend will take, and returns
-    whether it could.
+    whether it could. ``ahead`` is how many spans, or KiB of them, may wait before it stops to read
+    on; ``chance`` gives a number from 0 to 1, by which shippers that failed together try again at
+    different times.
     """
 
     def __init__(
@@ -78,11 +88,14 @@ class Shipper:
         save: Callable[[], object] = lambda: None,
         monotonic: Callable[[], float] = time.monotonic,
         bury: Callable[[Waiting, Answer], bool] = lambda *_: False,
+        chance: Callable[[], float] = _chance,
     ) -> None:
         self.pump = pump
         self.client = client
         self.books = Shipment()
         self.not_before = 0.0
+        self.ahead = AHEAD
+        self._chance = chance
         self._save = save
         self._monotonic = monotonic
         self._pause = 0.0
@@ -99,19 +112,31 @@ class Shipper:
             self._wait_longer()
 
     def drain(self, sources: Iterable[Source], deadline: float, *, force: bool = False) -> bool:
-        """Read the sources and send until nothing waits; True when that was reached in time."""
+        """Read the sources and send until nothing waits; True when that was reached in time.
+
+        Reads on only where less than a batch waits: however much there is, little is in memory.
+        """
         known = list(sources)
-        self.pump.read(known, force=force, budget=READ_AT_ONCE)
+        if self._holds_less_than(self.ahead):
+            self._read(known, force=force)
         while self.pump.waiting or self.pump.behind:
-            if not self.pump.waiting:
-                self.pump.read(known, force=force, budget=READ_AT_ONCE)
-                continue
             now = self._monotonic()
             if now >= deadline or now < self.not_before:
                 return False
-            if not self._send(self.pump.batch(MAX_BYTES, MAX_SPANS), deadline):
+            if self.pump.behind and self._holds_less_than(MAX_SPANS):  # a batch, or what is left of one
+                self._read(known, force=force)
+            elif not self._send(self.pump.batch(MAX_BYTES, MAX_SPANS), deadline):
                 return False
         return True
+
+    def _read(self, sources: list[Source], *, force: bool) -> None:
+        """Read a piece; in it lies progress, as in an answer: patience is for what stands still."""
+        queued = self.pump.queued
+        self.pump.read(sources, force=force, budget=READ_AT_ONCE)
+        self.books.progress += self.pump.behind and self.pump.queued > queued
+
+    def _holds_less_than(self, spans: int) -> bool:
+        return len(self.pump.waiting) < spans and self.pump.size < spans * 1024
 
     def _send(self, batch: list[Waiting], deadline: float) -> bool:
         """Send one batch, in parts where it must be; True when it is settled, one way or the other."""
@@ -201,7 +226,8 @@ class Shipper:
 
     def _wait_longer(self, asked: float | None = None) -> None:
         self._pause = min(max(self._pause * 2, 0.5), 30.0)
-        self.not_before = self._monotonic() + (self._pause if asked is None else asked)
+        varied = min(self._pause * (1 + _JITTER * (2 * self._chance() - 1)), 30.0)
+        self.not_before = self._monotonic() + (varied if asked is None else asked)
 
     def _settle(self, batch: list[Waiting]) -> bool:
         self._pause = 0.0

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Literal
 
 from otel_workflow.bridge.answer import Answer
-from otel_workflow.bridge.directory import DirectoryShipper, count_waiting
+from otel_workflow.bridge.directory import Count, DirectoryShipper, count_waiting
 from otel_workflow.bridge.shipper import Client
 from otel_workflow.journal.upkeep import MAX_BYTES
 
@@ -32,6 +32,7 @@ class Shipped:
     """What came of it: spans delivered, refused for good (why), and still waiting.
 
     ``elsewhere`` spans wait too, but were recorded for another endpoint and are not ours to send.
+    Where ``complete`` is False counting stopped early: then at least so many wait.
     """
 
     delivered: int = 0
@@ -41,6 +42,7 @@ class Shipped:
     stopped: Literal["done", "locked", "unanswered", "deadline"] = "done"
     said: str = ""
     elsewhere: int = 0
+    complete: bool = True
 
 
 class _Impatient:
@@ -82,19 +84,26 @@ def ship_once(
     hasty = _Impatient(client, deadline if patient else PATIENCE)
     line = DirectoryShipper(directory, hasty, key, max_bytes=max_bytes, run_ttl=run_ttl)
     if not _take_turn(line, end, tell):
-        waiting = count_waiting(directory, key)
-        return Shipped(waiting=waiting, stopped="locked" if waiting else "done", elsewhere=_elsewhere(directory, key))
+        left, other = count_waiting(directory, key), count_waiting(directory, key, elsewhere=True)
+        return Shipped(
+            waiting=left.spans,
+            stopped="locked" if left.spans else "done",
+            elsewhere=other.spans,
+            complete=left.complete and other.complete,
+        )
     try:
         stopped = _drain(line, end, patient=patient)
         books = line.shipper.books
+        left, other = _left(line), count_waiting(directory, key, elsewhere=True)
         return Shipped(
             books.delivered,
             books.refused,
             tuple(f"{count} x {reason}" for reason, count in books.reasons.items()),
-            line.look(force=True),
+            left.spans,
             stopped,
             _words(books.last),
-            _elsewhere(directory, key),
+            other.spans,
+            left.complete and other.complete,
         )
     finally:
         line.release()
@@ -107,7 +116,7 @@ def _take_turn(line: DirectoryShipper, end: float, tell: Callable[[str], None]) 
         if not told:
             told = True
             tell("another process ships this journal; waiting for it")
-        if time.monotonic() >= end or not count_waiting(line.directory, line.destination):
+        if time.monotonic() >= end or not count_waiting(line.directory, line.destination).spans:
             return False
         time.sleep(min(pause, max(end - time.monotonic(), 0.0)))
         pause = min(pause * 1.5, _LOCK_PAUSE_MOST)
@@ -134,8 +143,13 @@ def _drain(line: DirectoryShipper, end: float, *, patient: bool) -> Literal["don
         time.sleep(max(shipper.not_before - now, 0.0))
 
 
-def _elsewhere(directory: Path, key: str) -> int:
-    return max(count_waiting(directory) - count_waiting(directory, key), 0)
+def _left(line: DirectoryShipper) -> Count:
+    """Count what waits: what the line holds, or where it has not read everything, what the journal does."""
+    held = line.look(force=True)
+    if not line.pump.behind:
+        return Count(held)
+    count = count_waiting(line.directory, line.destination)
+    return count if count.spans > held else Count(held, complete=False)
 
 
 def _words(answer: Answer | None) -> str:

@@ -128,10 +128,11 @@ class Runtime:
             _logger.warning("otel-workflow: spans in memory were not delivered to %s and are lost", where)
             return
         count = count_waiting(self.journal, self._destination.key)
-        if count:
+        if count.spans:
             _logger.warning(
-                "otel-workflow: %s for %s; send with: otel-workflow ship --journal %s",
-                "1 span waits" if count == 1 else f"{count} spans wait",
+                "otel-workflow: %s%s for %s; send with: otel-workflow ship --journal %s",
+                "" if count.complete else "at least ",
+                "1 span waits" if count.spans == 1 else f"{count.spans} spans wait",
                 where,
                 shlex.quote(str(self.journal)),
             )

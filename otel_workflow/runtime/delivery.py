@@ -14,6 +14,7 @@ from typing import Protocol
 
 from otel_workflow.bridge.shipper import Shipper
 from otel_workflow.guard import guarded
+from otel_workflow.runtime.breath import Breath
 
 __all__ = ("PATIENCE", "Delivery", "Line")
 
@@ -23,11 +24,6 @@ _SHORTEST, _LONGEST = 0.05, 1.0
 _SEND_TIMEOUT = 10.0
 _BREAK_OFF = 0.1
 """How long a send that was interrupted may take to end, in seconds."""
-
-
-def _let_others_run() -> None:
-    """Sleep for as short as can be: a thread that only yields has the interpreter back before another wakes."""
-    time.sleep(1e-6)
 
 
 class Line(Protocol):
@@ -60,6 +56,7 @@ class Delivery:
 
     def __init__(self, make: Callable[[], Line]) -> None:
         self._make = make
+        self._breath = Breath()
         self._reset()
 
     def _reset(self) -> None:
@@ -70,7 +67,7 @@ class Delivery:
         self._stuck: threading.Thread | None = None
         self._wake, self._idle = threading.Event(), threading.Event()
         self._turn = threading.Lock()
-        self._stopped = self._paused = False
+        self._stopped = self._paused = self._breath.in_haste = False
 
     def start(self) -> None:
         """Start the thread if it is not running; called at every event, so it is cheap."""
@@ -89,7 +86,7 @@ class Delivery:
 
     def _run(self) -> None:
         me, line, pause, connected = threading.current_thread(), self.line, _SHORTEST, False
-        line.shipper.pump.breathe = _let_others_run
+        line.shipper.pump.breathe = self._breath
         while self._thread is me and not self._stopped:
             before = line.shipper.books.delivered
             if guarded(False, line.acquire):
@@ -109,6 +106,7 @@ class Delivery:
         if thread is None or thread is threading.current_thread():
             return
         client = self.line.shipper.client
+        self._breath.in_haste = True
         self._wake.set()
         thread.join(0.0 if thread is self._stuck else PATIENCE)
         end = time.monotonic() + _BREAK_OFF
@@ -123,6 +121,7 @@ class Delivery:
         """Go on after a fork, if the thread was running before it: a line is for one thread at a time."""
         if not self._paused:
             return
+        self._breath.in_haste = False
         if self._stuck is not None and self._stuck.is_alive():
             self._thread = self._stuck  # it never noticed
         else:
@@ -138,6 +137,13 @@ class Delivery:
         self.start()
         deadline = time.monotonic() + timeout
         self.line.shipper.not_before = 0.0
+        self._breath.in_haste = True
+        try:
+            return self._is_idle_twice(deadline)
+        finally:
+            self._breath.in_haste = False
+
+    def _is_idle_twice(self, deadline: float) -> bool:
         for _ in range(2):  # the first round may have begun before the newest record
             self._idle.clear()
             self._wake.set()
@@ -165,6 +171,7 @@ class Delivery:
     def _wait_for_the_rest(self, deadline: float) -> bool:
         self.line.closing()
         self.line.shipper.not_before = 0.0
+        self._breath.in_haste = True
         end, books = time.monotonic() + deadline, self.line.shipper.books
         seen, failed, since, rounds = books.progress, books.failures, time.monotonic(), 2
         self._idle.clear()

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from otel_workflow.bridge.answer import Answer
-from otel_workflow.bridge.directory import DirectoryShipper
+from otel_workflow.bridge.directory import Count, DirectoryShipper, count_waiting
 from otel_workflow.bridge.otlp import wire_fields
 from otel_workflow.journal.compaction import compact
 from otel_workflow.journal.consumers import VANISHED_NS, Consumer
@@ -239,3 +239,34 @@ def test_only_one_of_a_shipper_and_a_writer_does_the_upkeep(tmp_path: Path) -> N
     shipper.release()
     other.run()
     assert [] == segments(tmp_path)
+
+
+def _large(directory: Path, phases: int, number: int = 1, **header: Any) -> Path:
+    numbers = range(number * 100_000, number * 100_000 + phases)
+    pairs = ([event(each), event(each, "completed", at=each + 1)] for each in numbers)
+    return dead_segment(directory, number, [payload for pair in pairs for payload in pair], **header)
+
+
+def test_what_waits_is_counted_whole_or_called_incomplete(tmp_path: Path) -> None:
+    _large(tmp_path, 3000)
+    assert Count(3000) == count_waiting(tmp_path, budget=60.0)
+    cut = count_waiting(tmp_path, budget=0.0)
+    assert not cut.complete
+    assert 0 < cut.spans < 3000
+
+
+def test_what_waits_for_another_destination_is_counted_apart(tmp_path: Path) -> None:
+    for number, destination in enumerate(("", "here", "there"), 1):
+        _large(tmp_path, number, number, destination=destination)
+    counts = [count_waiting(tmp_path, "here", 60.0, elsewhere=elsewhere) for elsewhere in (False, True)]
+    assert [Count(1 + 2), Count(3)] == counts
+
+
+def test_a_look_reads_until_something_waits_and_leaves_the_rest_on_disk(tmp_path: Path) -> None:
+    _large(tmp_path, 3000)
+    shipper = line(tmp_path)
+    assert 0 < shipper.look(force=True) < 3000
+    assert shipper.pump.behind
+    assert shipper.drain(20.0, force=True)
+    assert 3000 == shipper.shipper.books.delivered
+    shipper.release()

@@ -324,3 +324,24 @@ def test_a_read_with_a_budget_goes_on_where_it_stopped_and_judges_nobody_before_
     reads = [(pump.read([source], force=True, budget=2), pump.behind, len(pump.waiting)) for _ in range(2)]
     assert [(2, True, 0), (1, False, 1)] == reads
     assert not pump.waiting[0].key
+
+
+def test_long_records_use_up_a_budget_sooner(pump: Pump) -> None:
+    """Or a thousand records would be four thousand MiB."""
+    made = journal()
+    for number in range(8):
+        said = {"outcome": "success", "name": "x" * 100_000}
+        say(made, "completed", number.to_bytes(8, "big"), number + 1, start=SECOND, **said)
+    assert (2, True) == (pump.read([MemorySource(made)], budget=150), pump.behind)
+
+
+def test_the_bytes_that_wait_are_known(pump: Pump) -> None:
+    made = journal()
+    for number in range(8):
+        say(made, "completed", number.to_bytes(8, "big"), number + 1, start=SECOND, outcome="success")
+    pump.read([MemorySource(made)])
+    assert 0 < pump.size == sum(len(waiting.span) for waiting in pump.waiting)
+    pump.settled(pump.batch(2**20, 3))
+    assert 0 < pump.size == sum(len(waiting.span) for waiting in pump.waiting)
+    pump.settled(pump.batch(2**20, 8))
+    assert 0 == pump.size

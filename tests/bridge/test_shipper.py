@@ -329,9 +329,22 @@ def test_the_wait_a_backend_asks_for_is_kept_and_nothing_is_dropped(
 
         def close(self) -> None: ...
 
-    shipper = Shipper(pump, Busy(), monotonic=lambda: clock[0])
+    shipper = Shipper(pump, Busy(), monotonic=lambda: clock[0], chance=lambda: 0.5)
     assert not shipper.drain([], 10_000.0)
     clock[0] += least - 0.01
     assert (False, 1) == (shipper.drain([], 10_000.0), len(answers))
     clock[0] += most - least + 0.02
     assert (True, 1, 0) == (shipper.drain([], 10_000.0), shipper.books.delivered, shipper.books.refused)
+
+
+@pytest.mark.parametrize(("chance", "first", "last"), [(0.0, 0.375, 22.5), (0.5, 0.5, 30.0), (1.0, 0.625, 30.0)])
+def test_the_pauses_vary_by_a_quarter_and_end_at_half_a_minute(chance: float, first: float, last: float) -> None:
+    """Collector flapping: no thundering herd."""
+    pump, clock, pauses = waiting_pump([good(1)]), [100.0], list[float]()
+    client = OtlpHttpClient(Destination("http://127.0.0.1:9/v1/traces"))
+    shipper = Shipper(pump, client, monotonic=lambda: clock[0], chance=lambda: chance)
+    for _ in range(10):
+        assert not shipper.drain([], 10_000.0)
+        pauses.append(shipper.not_before - clock[0])
+        clock[0] = shipper.not_before
+    assert [first, 2 * first, last] == [pauses[0], pauses[1], pauses[-1]]

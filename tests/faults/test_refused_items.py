@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from otel_workflow.semconv import TRIMMED
 from otel_workflow.testing import OtlpReceiver
 from tests.endtoend.processes import Program, clean_environment
 from tests.endtoend.shipping import command, ship
@@ -73,7 +74,6 @@ def test_413_splits_until_it_fits(most: int, line_to: Callable[[str], Line], jou
         assert max(len(each.body) for each in taken) <= most
 
 
-@pytest.mark.xfail(reason="a single span over the backend's limit is refused whole instead of trimmed")
 def test_413_for_one_huge_span_trims_it_and_flags_it(tmp_path: Path) -> None:
     """Row: 413, gRPC 4 MiB, one huge span: its largest attributes go first."""
     with Program("steady", "huge", OW_JOURNAL=str(tmp_path)) as program:
@@ -81,6 +81,7 @@ def test_413_for_one_huge_span_trims_it_and_flags_it(tmp_path: Path) -> None:
     with OtlpReceiver(max_request_bytes=50_000) as receiver:
         ship(tmp_path, receiver.endpoint)
         assert {"RUN steady", "huge"} == {span["name"] for span in receiver.spans}
+        assert ["huge"] == [span["name"] for span in receiver.spans if TRIMMED in span["attributes"]]
 
 
 def test_partial_success_is_not_retried_and_is_shown(receiver: OtlpReceiver, journal: Path) -> None:

@@ -25,6 +25,8 @@ __all__ = ("Backlog", "Shipping")
 
 _SHORTEST, _LONGEST = 0.05, 1.0
 _SEND_SECONDS = 10.0
+_AHEAD = 32_768
+"""Spans (or KiB) of a directory that are read, and so counted as its backlog, while nothing can be sent."""
 PATIENCE = 0.3
 """Longest wait without progress (s) when the daemon ends."""
 
@@ -57,6 +59,8 @@ class Shipping:
         self._lines = [
             DirectoryShipper(directory, client, key, max_bytes=max_bytes, run_ttl=run_ttl) for directory in directories
         ]
+        for line in self._lines:
+            line.shipper.ahead = _AHEAD
         self._delivered = 0
         self._last_success: float | None = None
         self._unreadable = ""

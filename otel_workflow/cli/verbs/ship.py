@@ -121,6 +121,7 @@ def _report(shipped: Shipped, directory: Path, destination: Destination, *, as_j
                 "stopped": shipped.stopped,
                 "said": shipped.said,
                 "elsewhere": shipped.elsewhere,
+                "complete": shipped.complete,
             }
         )
     if shipped.delivered:
@@ -129,11 +130,13 @@ def _report(shipped: Shipped, directory: Path, destination: Destination, *, as_j
         tell(f"nothing waits for {destination.display}")
     if shipped.refused:
         tell(f"{_spans(shipped.refused)} refused for good by {destination.display}: {'; '.join(shipped.reasons)}")
+    least = "" if shipped.complete else "at least "
     if shipped.waiting:
         command = f"{own_name()} ship --deadline 60 --journal {shlex.quote(str(directory))}"
-        tell(f"{_spans(shipped.waiting)} still waiting: {_why(shipped)}; send with: {command}")
+        tell(f"{least}{_spans(shipped.waiting)} still waiting: {_why(shipped)}; send with: {command}")
     if shipped.elsewhere:
-        tell(f"{_spans(shipped.elsewhere)} recorded for another endpoint {_stay(shipped.elsewhere)} in {directory}")
+        others = f"{_spans(shipped.elsewhere)} recorded for another endpoint"
+        tell(f"{least}{others} {_stay(shipped.elsewhere)} in {directory}")
 
 
 def _why(shipped: Shipped) -> str:
