@@ -356,9 +356,9 @@ def join_request(resources: Iterable[tuple[bytes, str, Iterable[tuple[bytes, str
             for span in spans:
                 parts += (b"\x12", varint(len(span)), span)
             parts.append(_text_field(b"\x1a", scope_url))
-            body += (b"\x12", _varint(sum(map(len, parts))), *parts)
+            body += (b"\x12", varint(sum(map(len, parts))), *parts)
         body.append(_text_field(b"\x1a", resource_url))
-        out += (b"\x0a", _varint(sum(map(len, body))), *body)
+        out += (b"\x0a", varint(sum(map(len, body))), *body)
     return b"".join(out)
 
 
