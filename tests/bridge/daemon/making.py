@@ -116,6 +116,8 @@ def ask(
     try:
         with suppress(BrokenPipeError, ConnectionResetError):  # it may answer before it has read everything
             connection.request(method, path, body, dict(headers or {}))
+        if connection.sock is None:
+            raise ConnectionResetError("gone before it answered")
         answer = connection.getresponse()
         return answer.status, {k.lower(): v for k, v in answer.getheaders()}, answer.read()
     finally:
