@@ -7,6 +7,7 @@ Everything else that goes wrong leaves the spans where they are: in the journal.
 
 from __future__ import annotations
 
+import random
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
@@ -201,7 +202,9 @@ class Shipper:
 
     def _wait_longer(self, asked: float | None = None) -> None:
         self._pause = min(max(self._pause * 2, 0.5), 30.0)
-        self.not_before = self._monotonic() + (self._pause if asked is None else asked)
+        # Shippers that failed together do not come back together; the wait that was asked for is kept as it is.
+        own = self._pause * random.uniform(0.75, 1.0)  # noqa: S311 - spreads a load, guards nothing
+        self.not_before = self._monotonic() + (own if asked is None else asked)
 
     def _settle(self, batch: list[Waiting]) -> bool:
         self._pause = 0.0

@@ -73,7 +73,6 @@ def test_413_splits_until_it_fits(most: int, line_to: Callable[[str], Line], jou
         assert max(len(each.body) for each in taken) <= most
 
 
-@pytest.mark.xfail(reason="a single span over the backend's limit is refused whole instead of trimmed")
 def test_413_for_one_huge_span_trims_it_and_flags_it(tmp_path: Path) -> None:
     """Row: 413, gRPC 4 MiB, one huge span: its largest attributes go first."""
     with Program("steady", "huge", OW_JOURNAL=str(tmp_path)) as program:
@@ -81,6 +80,9 @@ def test_413_for_one_huge_span_trims_it_and_flags_it(tmp_path: Path) -> None:
     with OtlpReceiver(max_request_bytes=50_000) as receiver:
         ship(tmp_path, receiver.endpoint)
         assert {"RUN steady", "huge"} == {span["name"] for span in receiver.spans}
+        trimmed = {span["name"]: span["attributes"].get("otel_workflow.trimmed") for span in receiver.spans}
+        assert trimmed["RUN steady"] is None
+        assert "text 0" in trimmed["huge"]
 
 
 def test_partial_success_is_not_retried_and_is_shown(receiver: OtlpReceiver, journal: Path) -> None:
