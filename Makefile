@@ -26,9 +26,9 @@ bench: install
 servers: install
 	$(python) -m tests.servers build
 
-# The tests that docs/reliability.md names, and the page from how they ended.
+# The tests that docs/reliability.md names, the slow ones too (some ten minutes), and the page from how they ended.
 reliability: install
-	-$(python) -m tests.reliability --names | xargs $(python) -m pytest -q --results .reliability.json
+	-$(python) -m tests.reliability --names | OW_TEST_SLOW=1 OW_TEST_512_MIB=1 xargs $(python) -m pytest -q --results .reliability.json
 	$(python) -m tests.reliability .reliability.json
 
 install: .venv/dev

@@ -16,12 +16,14 @@ from otel_workflow.bridge.span_data import SpanData, SpanEvent, SpanLink
 from otel_workflow.events import Event, Outcome, PhaseFacts, SpanRef
 from otel_workflow.runs import PhaseRun, error_type_of, outcome_of, reason_of
 
-__all__ = ("MARKER_AFTER_NS", "correction_of", "marker_of", "span_of")
+__all__ = ("MARKER_AFTER_NS", "MAX_EVENTS", "correction_of", "marker_of", "span_of")
 
 INTERNAL, SERVER = 1, 2
 UNSET, OK, ERROR = 0, 1, 2
 MARKER_AFTER_NS = 10_000_000_000
 """A run that lasts this long (ns) gets a marker span, so that it can be found while it runs."""
+MAX_EVENTS = 128
+"""So many events between its start and its end a span shows: what the SDK's limit is by default."""
 _ERRORS = (Outcome.FAILURE, Outcome.ERROR, Outcome.TIMEOUT)
 
 
@@ -42,6 +44,7 @@ def span_of(phase: PhaseRun, *, under_phase: bool = False) -> SpanData:
     # A span of no length looks broken in Jaeger, so one that began with the last evidence of life gets
     # 1 ns; so does every other that was interrupted with it, or it would outlast its parent.
     end_ns = max((phase.end_ns or 0) + phase.interrupted, phase.start_ns + 1)
+    events, cut = _events(phase, ended, outcome, end_ns)
     return SpanData(
         trace_id=bytes.fromhex(phase.trace_id),
         span_id=bytes.fromhex(phase.span_id),
@@ -51,14 +54,14 @@ def span_of(phase: PhaseRun, *, under_phase: bool = False) -> SpanData:
         start_ns=phase.start_ns,
         end_ns=end_ns,
         attributes=_attributes(phase, facts, ended, outcome, is_run=is_run),
-        events=_events(phase, ended, outcome, end_ns),
+        events=events,
         links=_links(facts, ended),
         status_code=_status(ended, outcome),
         status_message=_status_message(phase, ended, outcome),
         trace_state=ref.trace_state if ref is not None else "",
         parent_is_remote=bool(ref and ref.parent_is_remote),
         dropped_attributes=ended.dropped[0] if ended else 0,
-        dropped_events=ended.dropped[1] if ended else 0,
+        dropped_events=cut + (ended.dropped[1] if ended else 0),
         dropped_links=ended.dropped[2] if ended else 0,
         trace_flags=ref.trace_flags if ref is not None else 1,
     )
@@ -112,8 +115,14 @@ def _contradiction(phase: PhaseRun, end: Event, outcome: Outcome) -> SpanEvent:
     return SpanEvent(end.time_ns, name, {**attributes, **_extra(end)})
 
 
-def _events(phase: PhaseRun, ended: PhaseFacts | None, outcome: Outcome, end_ns: int) -> tuple[SpanEvent, ...]:
-    """Start, what happened between, and the end, by time; the same names as on the bus."""
+def _events(
+    phase: PhaseRun, ended: PhaseFacts | None, outcome: Outcome, end_ns: int
+) -> tuple[tuple[SpanEvent, ...], int]:
+    """Start, what happened between, and the end, by time, and how many were left out; names as on the bus.
+
+    Of more than 128 between the first and the last 64 are shown: a phase that reports progress ten
+    times a second for a day would be a span that no backend takes. The journal keeps all of them.
+    """
     subject = phase.any_event.subject
     name, attributes = semconv.lifecycle_event(subject, None)
     made = [SpanEvent(phase.start_ns, name, {**attributes, **_extra(phase.start)})]
@@ -122,7 +131,9 @@ def _events(phase: PhaseRun, ended: PhaseFacts | None, outcome: Outcome, end_ns:
     ]
     between += [_other(event) for event in phase.others.values()]
     between += [_contradiction(phase, event, outcome) for event in phase.contradictions.values()]
-    made += sorted(between, key=lambda event: (event.time_ns, event.name))
+    between.sort(key=lambda event: (event.time_ns, event.name))
+    cut = max(len(between) - MAX_EVENTS, 0)
+    made += between if not cut else between[: MAX_EVENTS // 2] + between[-MAX_EVENTS // 2 :]
     name, attributes = semconv.lifecycle_event(
         subject,
         outcome,
@@ -131,7 +142,7 @@ def _events(phase: PhaseRun, ended: PhaseFacts | None, outcome: Outcome, end_ns:
         error_type=phase.error_type,
         interrupted=phase.interrupted,
     )
-    return (*made, SpanEvent(end_ns, name, {**attributes, **_extra(phase.end)}))
+    return (*made, SpanEvent(end_ns, name, {**attributes, **_extra(phase.end)})), cut
 
 
 _KNOWN = ("name", "attempt", "timestamp", "duration", "success", "error", "error_type", "attributes")

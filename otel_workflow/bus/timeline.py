@@ -37,7 +37,7 @@ def line(event: Event) -> str:
     text = f"[{when}.{rest // 1_000_000:03d}] {_title(event.type)}"
     for key in _NAMED_BY:
         if name := event.payload.get(key):
-            text += f" ({name})"
+            text += f" ({_one_line(name)})"
             break
     duration = event.payload.get("duration")
     if isinstance(duration, int | float):
@@ -49,4 +49,12 @@ def _title(event_type: str) -> str:
     try:
         return WorkflowEvent(event_type).name
     except ValueError:
-        return event_type
+        return _one_line(event_type)
+
+
+def _one_line(value: object) -> str:
+    """Return a text that stays in its line: whoever names a phase forges no log and moves no cursor."""
+    text = f"{value}"
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)

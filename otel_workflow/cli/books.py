@@ -140,7 +140,10 @@ def _lines(books: dict[str, Any]) -> list[tuple[str, str]]:
         said = f"{moment(round(sent * 1e9))}, {age(time.time_ns() - round(sent * 1e9))} ago"
     lost = ", ".join(f"{count} {printable(reason)}" for reason, count in books["dropped"].items())
     lines = [
-        ("journal", f"{books['journal']} ({books['why']}{'' if books['exists'] else '; nothing was recorded yet'})"),
+        (
+            "journal",
+            f"{printable(books['journal'])} ({books['why']}{'' if books['exists'] else '; nothing was recorded yet'})",
+        ),
         ("segments", f"{books['segments']}, {books['owners_alive']} of living processes, {books['retired']} retired"),
         ("size", f"{books['bytes'] / 1024:.0f} KiB"),
         ("open", f"{least}{books['open_runs']} runs, {books['open_phases']} phases"),

@@ -21,8 +21,8 @@ from otel_workflow.bridge.metrics import MetricsWriter
 from otel_workflow.cli.options import seconds
 from otel_workflow.cli.output import complain, flush, tell
 from otel_workflow.cli.place import journal_directory
+from otel_workflow.cli.project import read_settings
 from otel_workflow.errors import ConfigError, OtelWorkflowError
-from otel_workflow.settings import Settings
 
 __all__ = ("Wishes", "plan_of", "run_bridge")
 
@@ -47,7 +47,7 @@ class Wishes:
 
 def plan_of(wishes: Wishes, environ: Mapping[str, str]) -> Plan:
     """Turn flags and environment into a plan; raises ConfigError for what cannot be."""
-    settings = Settings.read(environ)
+    settings = read_settings(environ)
     state = _state(wishes.state, environ)
     return Plan(
         state=state,

@@ -18,11 +18,14 @@ from otel_workflow import semconv
 from otel_workflow.bridge.clients import client_for
 from otel_workflow.bridge.destination import Destination
 from otel_workflow.bridge.otlp import encode_request, encode_resource, encode_scope, encode_span
+from otel_workflow.bridge.shown import displayed
 from otel_workflow.bridge.span_data import SpanData
 from otel_workflow.cli.place import journal_directory, reason_for
+from otel_workflow.cli.project import read_settings
 from otel_workflow.errors import ConfigError, OtelWorkflowError
 from otel_workflow.journal.place import find_place
-from otel_workflow.settings import SETTINGS, Settings
+from otel_workflow.masking import masked
+from otel_workflow.settings import SETTINGS
 from otel_workflow.version import VERSION
 
 __all__ = ("Check", "examine")
@@ -63,18 +66,27 @@ def _versions() -> str:
 def _settings() -> Iterator[Check]:
     """Every setting that is not at its default, with its origin; OTel's own beside ours."""
     try:
-        read = Settings.read(os.environ)
+        read = read_settings(os.environ)
     except ConfigError as error:
         yield Check("settings", "failed", str(error))
         return
-    ours = [f"{s.env}={read.values[s.name]}" for s in SETTINGS if read.origins[s.name] != "default"]
+    ours = [f"{s.env}={read.values[s.name]}" for s in SETTINGS if read.origins[s.name] == s.env]
+    project = [f"{s.name}={read.values[s.name]}" for s in SETTINGS if read.origins[s.name].startswith("[")]
     theirs = [
-        f"{name}={'(set)' if name.endswith(_SECRET) else value}"
+        f"{name}={_harmless(name, value)}"
         for name, value in sorted(os.environ.items())
         if name.startswith("OTEL_") and value
     ]
-    said = ", ".join(ours + theirs)
-    yield Check("settings", "note", f"from the environment: {said}" if said else "all at their defaults")
+    origins = (("the environment", ours + theirs), ("[tool.otel-workflow]", project))
+    said = "; ".join(f"from {origin}: {', '.join(found)}" for origin, found in origins if found)
+    yield Check("settings", "note", said or "all at their defaults")
+
+
+def _harmless(name: str, value: str) -> str:
+    """Return a variable's value without what nobody is to read over a shoulder or in a build's log."""
+    if name.endswith(_SECRET):
+        return "(set)"
+    return masked(displayed(value) if "://" in value or name.endswith("ENDPOINT") else value)
 
 
 def _recording(environ: Mapping[str, str]) -> Check:

@@ -84,9 +84,9 @@ def let_go_of_stdout() -> None:
 
 
 def tell(text: str) -> None:
-    """Write a remark to stderr."""
+    """Write a remark to stderr; a path or a name in it moves no cursor."""
     try:
-        print(text, file=sys.stderr, flush=True)
+        print("\n".join(map(printable, text.split("\n"))), file=sys.stderr, flush=True)
     except OSError:
         return  # nobody listens to remarks: the command goes on
 

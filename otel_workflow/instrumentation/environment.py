@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 __all__ = ("describe", "parent_from", "publish", "traceparent")
 
 _TRACEPARENT = re.compile(r"^([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?$")
+_KEY = r"(?:[a-z][a-z0-9_*/-]{0,255}|[a-z0-9][a-z0-9_*/-]{0,240}@[a-z][a-z0-9_*/-]{0,13})"
+_MEMBER = re.compile(_KEY + r"=[\x20-\x2b\x2d-\x3c\x3e-\x7e]{0,255}[\x21-\x2b\x2d-\x3c\x3e-\x7e]")
+_MAX_MEMBERS, _MAX_STATE = 32, 32 * 515
 
 
 def traceparent(context: SpanContext) -> str:
@@ -33,9 +36,19 @@ def parent_from(environ: Mapping[str, str]) -> SpanContext | None:
     version, trace_id, span_id, flags, rest = found.groups()
     if version == "ff" or (version == "00" and rest):
         return None
-    state = TraceState.from_header([environ["TRACESTATE"]]) if environ.get("TRACESTATE") else None
+    state = _state_from(environ.get("TRACESTATE", ""))
     context = SpanContext(int(trace_id, 16), int(span_id, 16), True, TraceFlags(int(flags, 16) & 1), state)
     return context if context.is_valid else None
+
+
+def _state_from(header: str) -> TraceState | None:
+    """Return a ``tracestate``, or None for a malformed one, which OpenTelemetry's parser would repeat in a log."""
+    if not header or len(header) > _MAX_STATE:
+        return None
+    members = [member for member in (each.strip(" \t") for each in header.split(",")) if member]
+    if len(members) > _MAX_MEMBERS or not all(map(_MEMBER.fullmatch, members)):
+        return None
+    return TraceState.from_header(members)
 
 
 def describe(context: SpanContext, workflow: str, directory: str | None) -> dict[str, str]:

@@ -305,7 +305,7 @@ def test_a_span_too_large_for_the_backend_is_split_off_then_trimmed_then_given_u
     assert (3, 0, 1) == (shipper.books.delivered, shipper.books.refused, shipper.books.trimmed)
 
 
-@pytest.mark.parametrize(("header", "least", "most"), [("0", 1, 1), ("3600", 900, 900), ("garbage", 0.5, 0.5)])
+@pytest.mark.parametrize(("header", "least", "most"), [("0", 1, 1), ("3600", 900, 900), ("garbage", 0.375, 0.5)])
 @pytest.mark.parametrize("code", [429, 503])
 def test_the_wait_a_backend_asks_for_is_kept_and_nothing_is_dropped(
     header: str, least: float, most: float, code: int

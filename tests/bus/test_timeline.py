@@ -37,6 +37,8 @@ def _utc(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         ("workflow.quality.started", {"phase": "cleaning"}, "QUALITY_PHASE_STARTED (cleaning)"),
         ("my.own.event", {}, "my.own.event"),
         ("phase.started", {"name": "lint", "phase": "other"}, "PHASE_STARTED (lint)"),
+        ("phase.started", {"name": "a\x1b[2J\n[2025] ok\u202e"}, r"PHASE_STARTED (a\x1b[2J\n[2025] ok\u202e)"),
+        ("my.\nown", {"name": "größe"}, r"my.\nown (größe)"),
         ("phase.started", {"duration": "odd", "hook": "ruff"}, "PHASE_STARTED (ruff)"),
     ],
 )

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from otel_workflow.testing import OtlpReceiver
+from otel_workflow.testing.reply import Reply
 from tests.cli.conftest import Cli
 
 VERBS = ("demo", "report", "runs", "ship", "status", "doctor", "journal verify", "journal cat", "journal clean")
@@ -163,3 +165,32 @@ def test_a_piped_report_has_no_colour_unless_it_is_forced(ow: Cli) -> None:
     assert "\x1b" not in ow("report").stdout
     assert "\x1b[32m" in ow("report", FORCE_COLOR="1").stdout
     assert "\x1b" not in ow("report", FORCE_COLOR="1", NO_COLOR="1").stdout
+
+
+@pytest.mark.parametrize("status", [400, 503, 200])
+def test_a_hostile_backend_cannot_reach_the_terminal_either(ow: Cli, receiver: OtlpReceiver, status: int) -> None:
+    ow.record()
+    receiver.script(*[Reply(status, content_type="text/\x1b[2J", body=b"\x1b[2J\x1b]0;owned\x07\nforged")] * 9)
+    outputs = [
+        ow(*words, OTEL_EXPORTER_OTLP_ENDPOINT=receiver.endpoint)
+        for words in (("ship",), ("status",), ("journal", "cat", "--dead"), ("doctor",))
+    ]
+    said = "".join(done.stdout + done.stderr for done in outputs)
+    assert len(receiver.received) >= 2
+    assert all(character == "\n" or character.isprintable() for character in said)
+    assert [] == [line for line in said.splitlines() if line.startswith("forged")]
+
+
+@pytest.mark.parametrize(
+    "words", [("report",), ("runs",), ("status",), ("ship",), ("ship", "--dry-run"), ("doctor",), ("journal", "verify")]
+)
+def test_a_hostile_path_of_a_journal_is_shown_escaped(ow: Cli, words: tuple[str, ...]) -> None:
+    place = str(ow.home / "\x1b[2J\u202e\x07journal")
+    ow.record(OW_JOURNAL=place)
+    (Path(place) / "\x1b[2J\x07.owj").write_text("a stranger")
+    for endpoint in ("", "http://user:pa55w0rd@127.0.0.1:9?token=pa55w0rd"):
+        done = ow(*words, OW_JOURNAL=place, OTEL_EXPORTER_OTLP_ENDPOINT=endpoint)
+        said = done.stdout + done.stderr
+        assert said
+        assert all(character == "\n" or character.isprintable() for character in said), ascii(said)
+        assert "pa55w0rd" not in said

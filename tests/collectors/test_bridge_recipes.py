@@ -56,6 +56,16 @@ def test_the_units_command_line_is_one_that_the_command_takes() -> None:
     assert Path("/var/lib", service["StateDirectory"]) == plan.state
 
 
+def test_the_readmes_command_line_is_one_that_the_command_takes_beside_its_own_endpoint() -> None:
+    """One that listens where it sends to does not start, and the page has named the endpoint already."""
+    page = (Path(__file__).parents[2] / "README.md").read_text()
+    [line] = re.findall(r"^otel-workflow (bridge .*)$", page, re.MULTILINE)
+    [endpoint] = re.findall(r"^export OTEL_EXPORTER_OTLP_ENDPOINT=(.*)$", page, re.MULTILINE)
+    plan = planned(shlex.split(line), {"OTEL_EXPORTER_OTLP_ENDPOINT": endpoint, "HOME": "/nowhere"})
+    assert plan.metrics is not None
+    plan.check_loop([*plan.listen, plan.metrics])
+
+
 def test_the_unit_gives_the_daemon_time_to_drain_and_starts_it_again() -> None:
     service = Unit()["Service"]
     assert ("SIGTERM", "always", "yes") == (service["KillSignal"], service["Restart"], service["DynamicUser"])

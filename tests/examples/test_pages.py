@@ -44,5 +44,5 @@ def test_every_verb_that_the_readme_names_exists() -> None:
     shown = subprocess.run(
         [sys.executable, "-m", "otel_workflow", "--help"], cwd=ROOT, capture_output=True, text=True, check=True
     )
-    assert {"report", "runs", "ship", "status", "doctor"} == verbs
+    assert {"report", "runs", "ship", "bridge", "status", "doctor"} == verbs
     assert set() == {verb for verb in verbs if f" {verb} " not in shown.stdout}

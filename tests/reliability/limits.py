@@ -13,5 +13,9 @@ LIMITS = """\
   for byte the same. Backends that do not fold equal spans, and span metrics made in a collector, count it twice.
 - **The SDK lane.** Where a foreign SDK provider makes the spans, finished spans are as safe as that SDK; the bridge
   sends only what a kill left open.
+- **What a span gathers** (attributes that are set later, span events, links, published events that are no phase) is
+  written with its end: a kill takes it. A span shows 128 events between its start and its end and counts the rest.
+- **A full journal.** Beyond `OW_JOURNAL_MAX` the oldest go first, unsent ones too if nothing else is left; counted.
+- **Secrets** that look like nothing and were named to nobody are not found.
 - **The end of a killed phase** is its process's last sign of life, at most 1.5 s early, and flagged as estimated.
 """

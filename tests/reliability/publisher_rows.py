@@ -25,6 +25,7 @@ PUBLISHER = (
         (
             "bus/test_guard.py::test_a_hanging_handler_is_timed_out",
             "bus/test_guard.py::test_a_hanging_handler_holds_up_no_other",
+            "bus/test_guard.py::test_a_handler_that_resists_its_cancellation_is_abandoned",
             "bus/test_guard.py::test_a_slow_handler_does_not_delay_the_publisher",
             "bus/test_guard.py::test_after_four_hanging_threads_nothing_more_is_begun_until_one_returns",
         ),
@@ -67,12 +68,14 @@ PUBLISHER = (
             "instrumentation/test_verdicts.py::test_a_cancelled_asyncio_task_is_cancelled_not_failed",
             "instrumentation/test_verdicts.py::test_a_cancelled_trio_scope_is_cancelled_not_failed",
         ),
+        why_not="an interrupt between any two lines of ours: not injected",
     ),
     Row(
         "GeneratorExit, break out of an async generator, a generator never closed",
         "the end is recorded at the close; never a wrong parent for later phases",
         (
             "instrumentation/test_verdicts.py::test_a_closed_generator_is_cancelled",
+            "instrumentation/test_decorators.py::test_an_async_generator_is_current_only_while_it_runs",
             "instrumentation/test_decorators.py::test_leaving_an_async_generator_early_never_adopts_later_phases",
         ),
     ),

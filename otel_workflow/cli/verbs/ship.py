@@ -45,10 +45,10 @@ def ship(
 
     from otel_workflow.bridge.destination import Destination
     from otel_workflow.cli.place import journal_directory
-    from otel_workflow.settings import Settings
+    from otel_workflow.cli.project import read_settings
 
     given = None if deadline is None else seconds("--deadline", deadline)
-    settings = Settings.read(os.environ, {"deadline": given})
+    settings = read_settings(os.environ, {"deadline": given})
     directory = journal_directory(journal)
     destination = Destination.from_environ(os.environ)
     if dry_run or destination is None:
