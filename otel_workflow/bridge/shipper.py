@@ -77,8 +77,9 @@ class Shipper:
     ``save`` is called after every acknowledged batch, so that a crash sends at most one batch
     again, and after every failure. ``bury`` keeps a span that no backend will take, and returns
     whether it could. ``ahead`` is how many spans, or KiB of them, may wait before it stops to read
-    on; ``chance`` gives a number from 0 to 1, by which shippers that failed together try again at
-    different times.
+    on, ``turn`` (s) how long a drain may begin new requests, so that the last of them has its time
+    as well: one that is cut off may have been taken, and is sent again. ``chance`` gives a number
+    from 0 to 1, by which shippers that failed together try again at different times.
     """
 
     def __init__(
@@ -95,6 +96,7 @@ class Shipper:
         self.books = Shipment()
         self.not_before = 0.0
         self.ahead = AHEAD
+        self.turn = float("inf")
         self._chance = chance
         self._save = save
         self._monotonic = monotonic
@@ -116,12 +118,12 @@ class Shipper:
 
         Reads on only where less than a batch waits: however much there is, little is in memory.
         """
-        known = list(sources)
+        known, over = list(sources), min(deadline, self._monotonic() + self.turn)
         if self._holds_less_than(self.ahead):
             self._read(known, force=force)
         while self.pump.waiting or self.pump.behind:
             now = self._monotonic()
-            if now >= deadline or now < self.not_before:
+            if now >= over or now < self.not_before:
                 return False
             if self.pump.behind and self._holds_less_than(MAX_SPANS):  # a batch, or what is left of one
                 self._read(known, force=force)

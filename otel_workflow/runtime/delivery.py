@@ -21,7 +21,7 @@ __all__ = ("PATIENCE", "Delivery", "Line")
 PATIENCE = 0.22
 """Longest wait without progress, in seconds; what else an exit does fits into the 0.3 s we promise."""
 _SHORTEST, _LONGEST = 0.05, 1.0
-_SEND_TIMEOUT = 10.0
+_TURN, _SEND_TIMEOUT = 5.0, 10.0
 _BREAK_OFF = 0.1
 """How long a send that was interrupted may take to end, in seconds."""
 
@@ -87,13 +87,14 @@ class Delivery:
     def _run(self) -> None:
         me, line, pause, connected = threading.current_thread(), self.line, _SHORTEST, False
         line.shipper.pump.breathe = self._breath
+        line.shipper.turn = _TURN
         while self._thread is me and not self._stopped:
             before = line.shipper.books.delivered
             if guarded(False, line.acquire):
                 if not connected:
                     connected = True
                     guarded(None, line.shipper.connect, 5.0)
-                if guarded(False, line.drain, _SEND_TIMEOUT):
+                if guarded(False, line.drain, _TURN + _SEND_TIMEOUT):
                     self._idle.set()
             pause = _SHORTEST if line.shipper.books.delivered != before else min(pause * 1.5, _LONGEST)
             self._wake.wait(pause)

@@ -348,3 +348,23 @@ def test_the_pauses_vary_by_a_quarter_and_end_at_half_a_minute(chance: float, fi
         pauses.append(shipper.not_before - clock[0])
         clock[0] = shipper.not_before
     assert [first, 2 * first, last] == [pauses[0], pauses[1], pauses[-1]]
+
+
+def test_a_turn_that_ends_cuts_no_request_off() -> None:
+    """A request that is cut off may have been taken: its spans would be sent twice."""
+    pump, clock, left = waiting_pump([good(number) for number in range(1, 13)]), [100.0], list[float]()
+
+    class Slow(OtlpHttpClient):
+        """Takes a second for everything."""
+
+        def send(self, body: bytes, *, deadline: float) -> Answer:
+            left.append(deadline - clock[0])
+            clock[0] += 1
+            return Answer("accepted", 200)
+
+    shipper = Shipper(pump, Slow(Destination("http://127.0.0.1:9/v1/traces")), monotonic=lambda: clock[0])
+    pump.batch = lambda *_: [pump.waiting[0]]  # type: ignore[method-assign]
+    shipper.turn = 5.0
+    drained = [shipper.drain([], clock[0] + 15) for _ in range(3)]
+    assert ([False, False, True], 12, 0) == (drained, shipper.books.delivered, shipper.books.failures)
+    assert min(left) > 10

@@ -24,7 +24,7 @@ from otel_workflow.journal.upkeep import MAX_BYTES
 __all__ = ("Backlog", "Shipping")
 
 _SHORTEST, _LONGEST = 0.05, 1.0
-_SEND_SECONDS = 10.0
+_TURN, _SEND_SECONDS = 5.0, 10.0
 _AHEAD = 32_768
 """Spans (or KiB) of a directory that are read, and so counted as its backlog, while nothing can be sent."""
 PATIENCE = 0.3
@@ -60,7 +60,7 @@ class Shipping:
             DirectoryShipper(directory, client, key, max_bytes=max_bytes, run_ttl=run_ttl) for directory in directories
         ]
         for line in self._lines:
-            line.shipper.ahead = _AHEAD
+            line.shipper.ahead, line.shipper.turn = _AHEAD, _TURN
         self._delivered = 0
         self._last_success: float | None = None
         self._unreadable = ""
@@ -108,7 +108,7 @@ class Shipping:
             before = self._progress()
             for line in self._lines:
                 if line.directory.is_dir() and line.acquire():
-                    self._turn(line, _SEND_SECONDS)
+                    self._turn(line, _TURN + _SEND_SECONDS)
             self._note_success()
             pause = _SHORTEST if self._progress() > before else min(pause * 2, _LONGEST)
 
