@@ -19,6 +19,7 @@ from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
 from opentelemetry.sdk.resources import Resource
 
+from otel_workflow.bridge.answer import USER_AGENT
 from otel_workflow.testing import OtlpReceiver, Reply
 from tests.testing.sending import body, client_of, send, span
 
@@ -128,7 +129,7 @@ def test_every_request_is_kept_as_it_came(receiver: OtlpReceiver) -> None:
     [one] = receiver.received
     assert ("traces", "/v1/traces", sent, 503) == (one.signal, one.path, one.body, one.reply.status)
     assert sent == zlib.decompress(one.raw, wbits=31)
-    assert ("otel-workflow", "gzip") == (one.headers["user-agent"], one.headers["content-encoding"])
+    assert (USER_AGENT, "gzip") == (one.headers["user-agent"], one.headers["content-encoding"])
     assert [] == receiver.spans
     assert receiver.wait_for_requests(1, timeout=0)
     assert not receiver.wait_for_requests(2, timeout=0)
