@@ -19,6 +19,7 @@ NAMES = (
     "memory",
     "loop_lag",
     "bridge",
+    "status",
 )
 
 
