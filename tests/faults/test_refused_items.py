@@ -73,7 +73,6 @@ def test_413_splits_until_it_fits(most: int, line_to: Callable[[str], Line], jou
         assert max(len(each.body) for each in taken) <= most
 
 
-@pytest.mark.xfail(reason="a single span over the backend's limit is refused whole instead of trimmed")
 def test_413_for_one_huge_span_trims_it_and_flags_it(tmp_path: Path) -> None:
     """Row: 413, gRPC 4 MiB, one huge span: its largest attributes go first."""
     with Program("steady", "huge", OW_JOURNAL=str(tmp_path)) as program:
