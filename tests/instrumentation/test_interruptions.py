@@ -12,7 +12,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 from typing import Any, Self
@@ -155,6 +155,15 @@ def on_disk(place: Path) -> Iterator[Callable[[], Phases]]:
             yield read
     finally:
         journal.close()
+        _close_all_in(place)
+
+
+def _close_all_in(place: Path) -> None:
+    """Close what an interrupt between opening a file and keeping its number has left: it costs a descriptor."""
+    for entry in Path("/proc/self/fd").iterdir():
+        with suppress(OSError):
+            if str(entry.readlink()).startswith(f"{place}/"):
+                os.close(int(entry.name))
 
 
 @contextmanager
