@@ -6,10 +6,11 @@ One of the two places where a broad ``except`` is allowed (the other guards the 
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-__all__ = ("guarded", "text_of")
+__all__ = ("completed", "guarded", "text_of")
 
 T = TypeVar("T")
 _logger = logging.getLogger("otel_workflow")
@@ -17,12 +18,54 @@ _told: set[str] = set()
 
 
 def guarded(default: T, function: Callable[..., T], *args: Any) -> T:
-    """Call the function; when it fails, log one calm line per place and return the default."""
+    """Call the function; when it fails, log one calm line per place and return the default.
+
+    What a signal handler of the program raised meanwhile (a time limit) is the program's, and goes on.
+    """
     try:
         return function(*args)
     except Exception as error:
+        if _is_from_signal(error):
+            raise
         _tell(function, error)
         return default
+
+
+def completed(default: T, function: Callable[..., T], recover: Callable[..., object], *args: Any) -> T:
+    """Call the function as ``guarded`` does; broken off, put right what it had begun, and let the exception go on.
+
+    KeyboardInterrupt, SystemExit and a handler's time limit may come between any two steps of ours.
+    ``recover`` is called once, with that exception and the same arguments. Call this last of all:
+    what a caller does after it may be broken off as well.
+    """
+    try:
+        return function(*args)
+    except BaseException as broken:
+        if isinstance(broken, Exception) and not _is_from_signal(broken):
+            _tell(function, broken)
+            return default
+        guarded(None, recover, broken, *args)
+        raise
+
+
+def _is_from_signal(error: Exception) -> bool:
+    """Tell whether a Python signal handler raised it: one of its frames runs the code of a handler in force."""
+    signal: Any = sys.modules.get("signal")  # nobody has set a handler who has not imported it
+    if signal is None:
+        return False
+    ran, stack = set(), error.__traceback__
+    while stack is not None:
+        ran.add(stack.tb_frame.f_code)
+        stack = stack.tb_next
+    return any(_code_of(signal.getsignal(number)) in ran for number in signal.valid_signals())
+
+
+def _code_of(handler: object) -> object:
+    for found in (handler, vars(type(handler)).get("__call__")):
+        code = getattr(getattr(found, "__func__", found), "__code__", None)
+        if code is not None:
+            return code
+    return None
 
 
 def _tell(function: Callable[..., Any], error: Exception) -> None:
@@ -40,4 +83,6 @@ def text_of(value: object) -> str:
     try:
         return str(value)
     except Exception as error:
+        if _is_from_signal(error):
+            raise
         return f"<{type(value).__name__}: str() raised {type(error).__name__}>"

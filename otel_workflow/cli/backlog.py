@@ -45,6 +45,9 @@ class ReadSegment(SegmentSource):
 
     def read(self) -> Iterator[Record]:
         """Yield the records that came since the last call."""
+        if time.monotonic() > self._until:  # not even opened
+            self.cut = True
+            return
         for record in super().read():
             if time.monotonic() > self._until:
                 self.cut = True
@@ -71,6 +74,7 @@ class Backlog:
     """
 
     sources: list[ReadSegment] = field(default_factory=list)
+    segments: int = 0
     quarantined: dict[str, str] = field(default_factory=dict)
     waiting: int = 0
     oldest_ns: int | None = None
@@ -98,17 +102,19 @@ def look_at(directory: str | os.PathLike[str], destination: str | None = None, b
     With a destination key, spans recorded for another one are not counted as waiting. Raises
     JournalError (OW-202) when the directory cannot be read.
     """
-    reader, pump, found = JournalReader(directory), Pump(), Backlog()
+    begun = time.monotonic()
+    reader, pump, found = JournalReader(directory, until=begun + budget / 2), Pump(), Backlog()
     saved = Cursor(directory, "traces").load()
     pump.acknowledged.update(saved.get("acknowledged", {}))
     pump.sent_keys.update(saved.get("sent", {}))
-    end = time.monotonic() + budget
+    end = begun + budget
     found.sources = [ReadSegment(segment, end) for segment in reader.segments()]
+    found.segments = reader.names if reader.cut else len(found.sources)
     found.quarantined = {**dict.fromkeys(_set_aside(reader.directory), "set aside"), **reader.quarantined}
     found.evicted = Ledger(directory).dropped
     ours = [s for s in found.sources if destination in (None, s.header.get("destination") or destination)]
     pump.read(ours, force=True)  # all at once: a sealed segment alone would look like a dead process's
-    found.complete = not any(source.cut for source in ours)
+    found.complete = not reader.cut and not any(source.cut for source in ours)
     found.waiting = sum(found.complete or not waiting.key for waiting in pump.waiting)
     found.late_verdicts = pump.late_verdicts + sum(key.endswith(CORRECTION) for key in pump.sent_keys)
     found.oldest_ns = min(map(_start_of, pump.waiting), default=None)

@@ -57,8 +57,8 @@ def _books(directory: Path, given: Path | None) -> dict[str, Any]:
         "why": reason_for(directory, given, os.environ),
         "exists": directory.is_dir(),
         "complete": found.complete,
-        "segments": len(found.sources),
-        "owners_alive": sum(source.is_alive() for source in _newest(found.sources)),
+        "segments": found.segments,
+        "owners_alive": _count_alive(found.sources),
         "retired": _count_retired(directory),
         "bytes": size_of(directory),
         "damaged_bytes": sum(source.segment.damaged for source in found.sources),
@@ -83,6 +83,12 @@ def _books(directory: Path, given: Path | None) -> dict[str, Any]:
 def _newest(sources: list[Any]) -> list[Any]:
     """The newest segment of each process; older ones are sealed."""
     return list({source.owner: source for source in sources}.values())
+
+
+def _count_alive(sources: list[Any]) -> int:
+    """Count the processes that live; of a journal that takes longer, as many as were found in the time."""
+    end = time.monotonic() + _BUDGET / 2
+    return sum(source.is_alive() for source in _newest(sources) if time.monotonic() < end)
 
 
 def _endpoint() -> str | None:
@@ -128,24 +134,36 @@ def _last_success(directory: Path) -> float | None:
         return None
 
 
+def _counted(counts: dict[str, int], what: str) -> str:
+    return "; ".join(f"{count} {what}: {printable(reason)}" for reason, count in counts.items())
+
+
+def _size(count: float) -> str:
+    for unit in ("KiB", "MiB"):
+        count /= 1024
+        if count < 1024:
+            return f"{count:.0f} {unit}"
+    return f"{count / 1024:.1f} GiB"
+
+
 def _lines(books: dict[str, Any]) -> list[tuple[str, str]]:
     """The same books for people."""
     least = "" if books["complete"] else "at least "
-    waits = f"{least}{books['waiting']}"
+    alive, waits = f"{least}{books['owners_alive']}", f"{least}{books['waiting']}"
     if books["oldest_waiting"] is not None:
         waits += f", the oldest for {age(round(books['oldest_waiting'] * 1e9))}"
     sent = books["last_success"]
     said = "never"
     if sent is not None:
         said = f"{moment(round(sent * 1e9))}, {age(time.time_ns() - round(sent * 1e9))} ago"
-    lost = ", ".join(f"{count} {printable(reason)}" for reason, count in books["dropped"].items())
+    lost = _counted(books["dropped"], "records")
     lines = [
         (
             "journal",
             f"{printable(books['journal'])} ({books['why']}{'' if books['exists'] else '; nothing was recorded yet'})",
         ),
-        ("segments", f"{books['segments']}, {books['owners_alive']} of living processes, {books['retired']} retired"),
-        ("size", f"{books['bytes'] / 1024:.0f} KiB"),
+        ("segments", f"{books['segments']}, {alive} of living processes, {books['retired']} retired"),
+        ("size", _size(books["bytes"])),
         ("open", f"{least}{books['open_runs']} runs, {books['open_phases']} phases"),
         ("waiting", f"{waits} spans" if books["oldest_waiting"] is None else waits.replace(",", " spans,", 1)),
         ("last success", said),
@@ -158,11 +176,17 @@ def _lines(books: dict[str, Any]) -> list[tuple[str, str]]:
         at = moment(round(since * 1e9))
         lines.insert(-2, ("last error", f"{printable(books['last_error']['said'])} (from {at}{over})"))
     if books["refused"]:
-        lines.append(("refused", ", ".join(f"{count} {printable(why)}" for why, count in books["refused"].items())))
+        lines.append(("refused", _counted(books["refused"], "spans")))
         kept = f"{books['dead']} kept (see: otel-workflow journal cat --dead)"
         lost = f", {books['dead_not_kept']} not kept" if books["dead_not_kept"] else ""
         lines.append(("dead letters", kept + lost))
+    if books["trimmed"]:
+        lines.append(("trimmed", f"{books['trimmed']} spans that were too large were sent shortened"))
+    if books["late_verdicts"]:
+        lines.append(("late", f"{books['late_verdicts']} ends came after their phase had been sent, as corrections"))
     if books["damaged_bytes"] or books["quarantined"]:
         files = len(books["quarantined"])
         lines.append(("damaged", f"{books['damaged_bytes']} bytes, {files} files (see: otel-workflow journal verify)"))
+    if not books["complete"]:
+        lines.append(("at least", "this journal is too large to be read in the time that status takes"))
     return lines

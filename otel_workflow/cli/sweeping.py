@@ -10,8 +10,9 @@ from pathlib import Path
 
 from otel_workflow.cli.backlog import look_at
 from otel_workflow.errors import ConfigError
-from otel_workflow.journal import DirectoryLock, JournalReader, Segment, is_alive
+from otel_workflow.journal import DEAD, DirectoryLock, JournalReader, Segment, is_alive
 from otel_workflow.journal.reader import RETIRED
+from otel_workflow.journal.retention import QUARANTINE, files_in
 
 __all__ = ("Sweep", "seconds_of", "sweep")
 
@@ -67,7 +68,8 @@ def sweep(directory: Path, *, older_than: float = 0.0, everything: bool = False)
     """Find what may be deleted and keep shippers out until the block ends.
 
     Retired files were delivered. Of the others those of ended processes may go, but what they
-    still have to send only with ``everything``; none of them while another process ships.
+    still have to send only with ``everything``, and then dead letters and what was set aside too;
+    none of them while another process ships.
     """
     found, lock = Sweep(), DirectoryLock(directory, "traces")
     mine = directory.is_dir() and lock.acquire()
@@ -85,10 +87,18 @@ def sweep(directory: Path, *, older_than: float = 0.0, everything: bool = False)
                 found.busy += 1
             elif _has_ended(newest[segment.owner]):
                 _judge(found, segment, kept_back)
+        if everything and mine:
+            found.files += _set_aside(directory, before)
         found.settle()
         yield found
     finally:
         lock.release()
+
+
+def _set_aside(directory: Path, before: int) -> list[Path]:
+    """Return what no backend takes and what no reader can read, unless it is younger than asked."""
+    places = (directory / DEAD, directory / QUARANTINE)
+    return [path for place in places for path, status in files_in(place) if status.st_mtime_ns <= before]
 
 
 def _has_ended(segment: Segment) -> bool:

@@ -40,10 +40,13 @@ class Phase:
     __slots__ = (
         "__weakref__",
         "_apart",
+        "_counted",
+        "_due",
         "_ended",
         "_ending",
         "_flags",
         "_handed",
+        "_holder",
         "_inferred",
         "_nested",
         "_outer",
@@ -89,6 +92,9 @@ class Phase:
         self._inferred: bool = False
         self._apart: bool = False
         self._ended: bool = recorder is None
+        self._counted: bool = False
+        self._due: tuple[str, int, int, str, int] | None = None
+        self._holder: Callable[[], object] | None = None
         self._verdict: Verdict | None = None
         self._handed: dict[str, Verdict] = {}
         self._seen_exception: int = 0

@@ -11,9 +11,9 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Generic, ParamSpec, TypeVar, cast
 
-from otel_workflow.guard import guarded
+from otel_workflow.guard import completed, guarded
 from otel_workflow.instrumentation.context import current
-from otel_workflow.instrumentation.lifecycle import begin, finish
+from otel_workflow.instrumentation.lifecycle import abandon, finish, finish_again, prepare, start
 from otel_workflow.instrumentation.phases import INERT, INERT_RUN, Phase
 from otel_workflow.instrumentation.recorder import active
 from otel_workflow.instrumentation.spec import Spec
@@ -26,10 +26,36 @@ R = TypeVar("R")
 S = TypeVar("S", bound=Phase, covariant=True)  # noqa: PLC0105 - the name that users see
 
 
+def _innermost(opened: list[Phase]) -> Phase:
+    """The phase of a scope that encloses the caller; the newest one if none does."""
+    found = current()
+    while found is not None:
+        if found in opened:
+            return found  # type: ignore[no-any-return]
+        found = found._outer
+    return opened[-1]
+
+
+def _end(opened: list[Phase], error: BaseException | None, found: list[Phase]) -> None:
+    """End the innermost phase of a scope; ``found`` keeps which one that is."""
+    phase = opened[0] if len(opened) == 1 else _innermost(opened)
+    found.append(phase)
+    finish(phase, error)
+    opened.remove(phase)
+
+
+def _end_again(_broken: BaseException, opened: list[Phase], error: BaseException | None, found: list[Phase]) -> None:
+    """Do what is left of an end that was broken off."""
+    phase = found[0] if found else _innermost(opened)
+    finish_again(phase, error)
+    if phase in opened:
+        opened.remove(phase)
+
+
 class Scope(Generic[S]):
     """Opens a phase at entry, ends it at exit; as a decorator it does so around every call."""
 
-    __slots__ = ("_definition", "_is_run", "_open")
+    __slots__ = ("__weakref__", "_definition", "_is_run", "_open")
 
     def __init__(self, is_run: bool, definition: Spec | tuple[Any, ...]) -> None:
         self._is_run = is_run
@@ -49,9 +75,9 @@ class Scope(Generic[S]):
         spec = self._definition
         if isinstance(spec, tuple):
             spec = self._defined()
-        opened: Phase = guarded(INERT_RUN if self._is_run else INERT, begin, spec, recorder)
-        self._open.append(opened)
-        return opened  # type: ignore[return-value]
+        inert = INERT_RUN if self._is_run else INERT
+        phase = guarded(inert, prepare, spec, recorder)
+        return completed(inert, start, abandon, phase, self._open, self)  # type: ignore[return-value]
 
     def __exit__(
         self,
@@ -61,17 +87,7 @@ class Scope(Generic[S]):
         /,
     ) -> None:
         if self._open:
-            guarded(None, finish, self._innermost(), error)
-
-    def _innermost(self) -> Phase:
-        """The phase of this scope that encloses the caller; the newest one if none does."""
-        opened, found = self._open, current()
-        while found is not None:
-            if found in opened:
-                opened.remove(found)
-                return found  # type: ignore[no-any-return]
-            found = found._outer
-        return opened.pop()
+            completed(None, _end, _end_again, self._open, error, [])
 
     async def __aenter__(self) -> S:
         return self.__enter__()

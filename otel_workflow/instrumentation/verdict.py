@@ -10,7 +10,7 @@ from otel_workflow.guard import text_of
 from otel_workflow.semconv import ERROR_TYPE_OTHER
 from otel_workflow.values import clean_text
 
-__all__ = ("SUCCESS", "Verdict", "error_type_of", "of_exception")
+__all__ = ("SUCCESS", "Verdict", "describe", "error_type_of", "of_exception")
 
 MAX_REASON = 2048
 _ERRORS = frozenset({Outcome.FAILURE, Outcome.ERROR, Outcome.TIMEOUT})

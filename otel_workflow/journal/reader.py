@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+import time
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +22,18 @@ class JournalReader:
 
     A segment keeps its name, and is followed by it, when it is put into a pack. ``quarantined``
     names the files that are no segments of a version this code knows, and why; they are left
-    alone, and looked at again when they change.
+    alone, and looked at again when they change. Files are opened until ``until``
+    (``time.monotonic``); ``cut`` says that there are more, and ``names`` how many in all.
     """
 
-    def __init__(self, directory: str | os.PathLike[str], *, retired: bool = False) -> None:
+    def __init__(
+        self, directory: str | os.PathLike[str], *, retired: bool = False, until: float = float("inf")
+    ) -> None:
         self.directory = Path(directory)
         self.quarantined: dict[str, str] = {}
+        self.cut = False
+        self.names = 0
+        self._until = until
         self._segments: dict[str, Segment] = {}
         self._packs: dict[Path, list[Member]] = {}
         self._strangers: dict[Path, tuple[int, int, int]] = {}
@@ -62,7 +69,11 @@ class JournalReader:
         for name in [name for name in self._segments if name not in files and name not in packed]:
             self._segments.pop(name)
             self._sorted = None
+        self.names = len(files.keys() | packed.keys())
         for name, path in files.items():
+            if self._until < time.monotonic():
+                self.cut = True
+                break
             known = self._segments.get(name)
             if known is None or known.path != path:
                 self._look_at(path)

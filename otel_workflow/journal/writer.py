@@ -200,7 +200,7 @@ class _Descriptor:
             os.close(nothing)
 
     def __del__(self) -> None:
-        fd, self.fd = self.fd, -1
+        fd, self.fd = getattr(self, "fd", -1), -1  # an interrupt may have come before there was one
         if fd >= 0:
             with contextlib.suppress(OSError):
                 os.close(fd)

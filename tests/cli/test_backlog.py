@@ -52,6 +52,7 @@ def test_what_is_counted_in_too_little_time_is_a_lower_bound_and_says_so(ow: Cli
     ow.record()
     found = look_at(ow.journal, budget=0.0)
     assert (found.complete, found.waiting) == (False, 0)
+    assert (1, []) == (found.segments, found.sources)  # counted by name, and not one was opened
     assert (look_at(ow.journal).complete, look_at(ow.journal).waiting) == (True, 3)
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from time import monotonic
 
 import pytest
 
+from otel_workflow.testing import OtlpReceiver
 from tests.cli.conftest import Cli
 
 
@@ -63,16 +63,23 @@ def test_looking_makes_no_directory(ow: Cli) -> None:
     assert list(ow.home.iterdir()) == []
 
 
-def test_status_answers_at_once(ow: Cli) -> None:
+def test_status_loads_little_and_asks_no_network(ow: Cli, receiver: OtlpReceiver) -> None:
     ow.record()
-    times = []
-    for _ in range(3):
-        begun = monotonic()
-        ow("status")
-        times.append(monotonic() - begun)
-    bare = monotonic()
-    ow.python("pass").communicate()
-    assert min(times) - (monotonic() - bare) < 0.2
+    child = ow.python(
+        "import sys\n"
+        "opened = []\n"
+        "sys.addaudithook(lambda event, args: opened.append(event) if event.startswith('socket.') else None)\n"
+        "from otel_workflow.cli.quick import quick_exit_code\n"
+        "code = quick_exit_code(['status'])\n"
+        "print(code, opened, *sorted(sys.modules))\n",
+        OTEL_EXPORTER_OTLP_ENDPOINT=receiver.endpoint,
+    )
+    books, _, said = child.communicate()[0].rstrip().rpartition("\n")
+    code, opened, *modules = said.split()
+    assert "waiting       3 spans" in books
+    assert (code, opened) == ("0", "[]")
+    slow = ("opentelemetry.sdk", "pydantic", "typer", "click", "rich", "anyio", "grpc", "asyncio")
+    assert [] == [module for module in modules if module.startswith(slow)]
 
 
 def test_runs_lists_the_newest_first_and_filters_by_workflow(ow: Cli) -> None:

@@ -14,6 +14,9 @@ from otel_workflow.report import load_runs
 from otel_workflow.testing import OtlpReceiver
 from tests.cli.conftest import Cli
 
+MARKER = "run started"
+"""A run that lasts ten seconds, as on a machine with other things to do, sends this too."""
+
 
 def until(reached: Callable[[], bool], seconds: float = 20.0) -> None:
     end = monotonic() + seconds
@@ -28,7 +31,7 @@ def test_the_demo_runs_a_gate_and_shows_its_tree_from_the_journal(ow: Cli) -> No
     for line in (
         r"^demo  [0-9a-f]{8}  ✖ failure  ",
         r"^✖ demo +failure ",
-        r"^├─ ✔ compile +\d+ms",
+        r"^├─ ✔ compile +(\d+ms|\d+\.\ds|\d+m\d\ds)",
         r"^├─ ✖ lint +failure ",
         r"^│    1 finding: shop/cart.py:3: json is imported and never used$",
         r"^├─ ✖ test +failure ",
@@ -36,7 +39,7 @@ def test_the_demo_runs_a_gate_and_shows_its_tree_from_the_journal(ow: Cli) -> No
         r"^│  ├─ ✖ test_discount_is_in_whole_cents +failure ",
         r"^├─ ✔ docs ",
         r"^├─ ⚠ integration +error ",
-        r"^│    killed, end estimated, at 8 of 40: orders placed$",
+        r"^│    killed, end estimated, at ([89]|[123]\d) of 40: orders placed$",
         r"^└─ ⊘ changelog +skip ",
         r"^6 phases: 2 success, 2 failure, 1 error, 1 skip$",
         r"^look again +\S*python\S* -m otel_workflow report$",
@@ -64,7 +67,7 @@ def test_with_an_endpoint_every_phase_is_delivered_once_and_the_link_printed(ow:
     done = ow("demo", OTEL_EXPORTER_OTLP_ENDPOINT=receiver.endpoint)
     link = re.search(r"^see it +http://localhost:16686/trace/([0-9a-f]{32})$", done.stdout, re.MULTILINE)
     assert link
-    spans = receiver.spans
+    spans = [span for span in receiver.spans if span["name"] != MARKER]
     assert len(spans) == 12
     assert len({span["span_id"] for span in spans}) == 12
     assert {span["trace_id"] for span in spans} == {link[1]}

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -84,3 +85,11 @@ def test_a_check_that_fails_is_named_and_makes_it_1(ow: Cli, extra: dict[str, st
 def test_a_real_jaeger_gives_the_test_span_back(ow: Cli, jaeger: Jaeger) -> None:
     found = checks(ow, "--jaeger", jaeger.query, OTEL_EXPORTER_OTLP_ENDPOINT=jaeger.endpoint)
     assert (found["endpoint"]["state"], found["read back"]["state"]) == ("ok", "ok")
+
+
+def test_a_test_span_is_sent_over_grpc_too(ow: Cli) -> None:
+    with OtlpReceiver(protocol="grpc") as receiver:
+        done = ow("doctor", OTEL_EXPORTER_OTLP_ENDPOINT=receiver.endpoint, OTEL_EXPORTER_OTLP_PROTOCOL="grpc")
+        assert ["otel-workflow doctor"] == [span["name"] for span in receiver.spans]
+    assert 0 == done.returncode
+    assert re.search(r"endpoint +\S+ took a test span in \d+ ms", done.stdout)

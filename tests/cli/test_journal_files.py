@@ -100,3 +100,16 @@ def test_clean_asks_and_where_nobody_can_answer_wants_yes(ow: Cli) -> None:
     assert done.returncode == 2
     assert "OW-125" in done.stderr
     assert len(segments(ow)) == 1
+
+
+def test_clean_deletes_dead_letters_and_files_set_aside_only_with_all(ow: Cli) -> None:
+    ow.record()
+    letter, aside = ow.journal / "dead" / "letters.jsonl", ow.journal / "quarantine" / "torn.owj"
+    for path in (letter, aside):
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("kept")
+
+    ow("journal", "clean", "--yes")
+    assert (True, True) == (letter.exists(), aside.exists())
+    assert 0 == ow("journal", "clean", "--yes", "--all").returncode
+    assert (False, False) == (letter.exists(), aside.exists())

@@ -75,7 +75,7 @@ def test_status_says_what_the_bound_cost_and_what_was_set_aside(ow: Cli) -> None
     (ow.journal / QUARANTINE / "foreign.owj").write_bytes(b"dear diary")
     said = books(ow, "status")
     assert ({"journal_full": 2}, {"foreign.owj": "set aside"}) == (said["dropped"], said["quarantined"])
-    assert "2 journal_full" in ow("status").stdout
+    assert "2 records: journal_full" in ow("status").stdout
 
 
 def test_a_recording_process_keeps_its_journal_below_the_bound(ow: Cli) -> None:

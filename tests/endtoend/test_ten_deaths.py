@@ -14,8 +14,8 @@ import pytest
 from otel_workflow.testing import OtlpReceiver
 from tests.endtoend.processes import Ended, Program
 from tests.endtoend.shipping import copied, ship
-from tests.endtoend.spans import ends, named, parents, sent_more_than_once
-from tests.servers.jaeger import Jaeger
+from tests.endtoend.spans import MARKER, ends, named, parents, sent_more_than_once
+from tests.servers.jaeger import Jaeger, Trace
 
 SUCCESS = "success unset"
 KILLED = "error killed ERROR"
@@ -166,9 +166,15 @@ def test_all_ten_deaths_reach_jaeger_with_one_span_per_phase_and_no_warning(
         death, dead = DEATHS[how], dying(how)
         ship(copied(dead.journal, tmp_path / str(number)), jaeger.endpoint)
         trace = jaeger.wait_for_trace(dead.trace_id, spans=len(death.ends))
-        assert sorted(death.ends) == sorted(span["operationName"] for span in trace["spans"]), how
+        if MARKER in _names(trace):
+            trace = jaeger.wait_for_trace(dead.trace_id, spans=len(death.ends) + 1)
+        assert sorted(death.ends) == [name for name in _names(trace) if name != MARKER], how
         warnings[how] = [warning for span in trace["spans"] for warning in span.get("warnings") or []]
     assert {how: [] for how in DEATHS} == warnings
+
+
+def _names(trace: Trace) -> list[str]:
+    return sorted(span["operationName"] for span in trace["spans"])
 
 
 def test_a_living_childs_phases_stay_open_when_its_parent_is_killed(receiver: OtlpReceiver, tmp_path: Path) -> None:

@@ -86,6 +86,7 @@ def clean(
 ) -> int:
     """Delete files of processes that have ended; what still waits to be sent only with --all.
 
+    With --all also dead letters, which no backend takes, and damaged files that were set aside.
     Files of living processes are never touched. Exit code 1 when undelivered records were kept.
     """
     from otel_workflow.cli.output import show_json, tell
