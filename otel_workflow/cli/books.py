@@ -135,7 +135,9 @@ def _last_success(directory: Path) -> float | None:
 
 
 def _counted(counts: dict[str, int], what: str) -> str:
-    return "; ".join(f"{count} {what}: {printable(reason)}" for reason, count in counts.items())
+    return "; ".join(
+        f"{count} {what}{'' if count == 1 else 's'}: {printable(reason)}" for reason, count in counts.items()
+    )
 
 
 def _size(count: float) -> str:
@@ -156,7 +158,7 @@ def _lines(books: dict[str, Any]) -> list[tuple[str, str]]:
     said = "never"
     if sent is not None:
         said = f"{moment(round(sent * 1e9))}, {age(time.time_ns() - round(sent * 1e9))} ago"
-    lost = _counted(books["dropped"], "records")
+    lost = _counted(books["dropped"], "record")
     lines = [
         (
             "journal",
@@ -176,7 +178,7 @@ def _lines(books: dict[str, Any]) -> list[tuple[str, str]]:
         at = moment(round(since * 1e9))
         lines.insert(-2, ("last error", f"{printable(books['last_error']['said'])} (from {at}{over})"))
     if books["refused"]:
-        lines.append(("refused", _counted(books["refused"], "spans")))
+        lines.append(("refused", _counted(books["refused"], "span")))
         kept = f"{books['dead']} kept (see: otel-workflow journal cat --dead)"
         lost = f", {books['dead_not_kept']} not kept" if books["dead_not_kept"] else ""
         lines.append(("dead letters", kept + lost))

@@ -19,9 +19,8 @@ def test_a_refused_span_is_kept_and_the_rest_arrives(ow: Cli, receiver: OtlpRece
     assert (2, {"400": 1}, 1, 0, 0) == tuple(
         books[name] for name in ("delivered", "refused", "dead", "dead_not_kept", "waiting")
     )
-    assert re.search(
-        r"^refused +1 400\ndead letters +1 kept \(see: .* journal cat --dead\)$", ow("status").stdout, re.MULTILINE
-    )
+    said = ow("status").stdout
+    assert re.search(r"^refused +1 span: 400\ndead letters +1 kept \(see: .* journal cat --dead\)$", said, re.MULTILINE)
     (letter,) = [json.loads(line) for line in ow("journal", "cat", "--dead", "--json").stdout.splitlines()]
     assert ("400", 400) == (letter["reason"], letter["status"])
     assert letter["span_id"] not in receiver.span_ids
