@@ -218,7 +218,7 @@ def _limited() -> Iterator[None]:
         (on_trio, in_memory, keyboard),
     ],
 )
-def test_an_interrupt_at_any_line_reaches_the_program_and_leaves_every_phase_ended_and_none_current(
+def test_an_interrupt_at_any_line_leaves_no_phase_without_an_end(
     work: Callable[[], None], lane: Lane, strike: Callable[[], None], tmp_path: Path
 ) -> None:
     counted, _, _ = interrupted(work, lane, strike, 0, tmp_path / "0")
