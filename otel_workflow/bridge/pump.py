@@ -18,10 +18,10 @@ from otel_workflow.bridge.otlp import (
     encode_resource,
     encode_scope,
     encode_span,
-    wire_fields,
 )
 from otel_workflow.bridge.pairs import PairEncoder
 from otel_workflow.bridge.span_data import SpanData
+from otel_workflow.bridge.span_times import recorded_end
 from otel_workflow.bridge.traces import MARKER_AFTER_NS, correction_of, marker_of, span_of
 from otel_workflow.bridge.waiting import Group, Progress, Source, Waiting, request_of
 from otel_workflow.errors import DecodeError
@@ -258,7 +258,7 @@ class Pump:
     def _evidence_ns(self, source: Source) -> int:
         """When the owner last showed life; never before anything it recorded, in whichever segment."""
         span = self._last_spans.get(source.owner)
-        return max(source.evidence_ns(), self._last_events.get(source.owner, 0), _end_of(span) if span else 0)
+        return max(source.evidence_ns(), self._last_events.get(source.owner, 0), recorded_end(span) if span else 0)
 
     def _is_final(self, phase: PhaseRun, now: int) -> bool:
         """True when its run is over or dead, or has had time enough to say that the phase lives."""
@@ -349,12 +349,3 @@ def _is_made_here(ref: SpanRef | None) -> bool:
 def _is_wanted(phase: PhaseRun) -> bool:
     ref = phase.any_event.span
     return bool(ref is not None and ref.trace_flags & 1)
-
-
-def _end_of(payload: bytes) -> int:
-    """Return when the span of a span record ended, ns since the epoch; 0 if that cannot be read."""
-    try:
-        ended = dict(wire_fields(decode_span(payload)[3])).get(8)
-    except (DecodeError, ValueError):
-        return 0
-    return int.from_bytes(ended, "little") if isinstance(ended, bytes) else 0

@@ -13,9 +13,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from otel_workflow.bridge.otlp import wire_fields
 from otel_workflow.bridge.pump import CORRECTION, Pump, Waiting
 from otel_workflow.bridge.sources import SegmentSource
+from otel_workflow.bridge.span_times import start_of
 from otel_workflow.events import TRANSITIONS
 from otel_workflow.journal import END, EVENT, Cursor, JournalReader, Record, Segment
 from otel_workflow.journal.ledger import Ledger
@@ -25,7 +25,6 @@ __all__ = ("Backlog", "ReadSegment", "look_at")
 
 _STARTED = bytes([TRANSITIONS.index("started")])
 _IDS = slice(4, 28)  # of an event record's head: trace id, span id
-_START_TIME_FIELD = 7  # of OTLP's Span: start_time_unix_nano, fixed64
 
 
 class ReadSegment(SegmentSource):
@@ -117,7 +116,7 @@ def look_at(directory: str | os.PathLike[str], destination: str | None = None, b
     found.complete = not reader.cut and not any(source.cut for source in ours)
     found.waiting = sum(found.complete or not waiting.key for waiting in pump.waiting)
     found.late_verdicts = pump.late_verdicts + sum(key.endswith(CORRECTION) for key in pump.sent_keys)
-    found.oldest_ns = min(map(_start_of, pump.waiting), default=None)
+    found.oldest_ns = min((start_of(each.span) or time.time_ns() for each in pump.waiting), default=None)
     found.open_phases = len(pump.store.phases)
     found.open_runs = {trace_id for trace_id, _ in pump.store.phases}
     interrupted = {bytes.fromhex(waiting.key.replace(":", "")) for waiting in pump.waiting if _is_phase(waiting)}
@@ -134,14 +133,3 @@ def _set_aside(directory: Path) -> list[str]:
 def _is_phase(waiting: Waiting) -> bool:
     """True for an interrupted phase; a marker is no loss, and a correction has a record of its own."""
     return bool(waiting.key) and not waiting.key.endswith((":marker", CORRECTION))
-
-
-def _start_of(waiting: Waiting) -> int:
-    """Return when a waiting span began, read from its bytes."""
-    try:
-        for number, value in wire_fields(waiting.span):
-            if number == _START_TIME_FIELD and isinstance(value, bytes):
-                return int.from_bytes(value, "little")
-    except ValueError:
-        pass
-    return time.time_ns()

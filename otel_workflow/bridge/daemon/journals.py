@@ -20,13 +20,13 @@ from pathlib import Path
 from typing import Protocol
 
 from otel_workflow.bridge.metrics import Began, Finished, began_of, finished_of
-from otel_workflow.bridge.otlp import wire_fields
 from otel_workflow.bridge.sources import SegmentSource
+from otel_workflow.bridge.span_times import recorded_end
 from otel_workflow.errors import DecodeError, JournalError
 from otel_workflow.events import END_TRANSITIONS, Event
 from otel_workflow.journal import EVENT, SPAN, JournalReader, Record, Segment
 from otel_workflow.journal.reader import RETIRED
-from otel_workflow.journal.record import decode_event, decode_span
+from otel_workflow.journal.record import decode_event
 from otel_workflow.runs import PhaseRun, RunStore
 
 __all__ = ("BUCKETS", "JournalSpring", "Listener", "bucketed")
@@ -264,7 +264,7 @@ class JournalSpring:
     def _evidence_ns(self, source: SegmentSource) -> int:
         """When the owner last showed life; never before anything it recorded."""
         span = self._last_spans.get(source.owner)
-        return max(source.evidence_ns(), self._last_events.get(source.owner, 0), _end_of(span) if span else 0)
+        return max(source.evidence_ns(), self._last_events.get(source.owner, 0), recorded_end(span) if span else 0)
 
 
 def bucketed(positions: Mapping[str, int]) -> list[dict[str, int]]:
@@ -280,12 +280,3 @@ def _changed_ns(directory: Path) -> int:
         return directory.stat().st_mtime_ns
     except OSError:
         return 0
-
-
-def _end_of(payload: bytes) -> int:
-    """Return when the span of a span record ended, ns since the epoch; 0 if that cannot be read."""
-    try:
-        ended = dict(wire_fields(decode_span(payload)[3])).get(8)
-    except (DecodeError, ValueError):
-        return 0
-    return int.from_bytes(ended, "little") if isinstance(ended, bytes) else 0

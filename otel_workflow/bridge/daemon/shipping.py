@@ -13,10 +13,10 @@ from pathlib import Path
 
 from otel_workflow.bridge.answer import Answer
 from otel_workflow.bridge.directory import DirectoryShipper
-from otel_workflow.bridge.otlp import wire_fields
 from otel_workflow.bridge.pump import Waiting
 from otel_workflow.bridge.shipper import Client
 from otel_workflow.bridge.shown import one_line
+from otel_workflow.bridge.span_times import start_of
 from otel_workflow.errors import JournalError
 from otel_workflow.guard import guarded
 from otel_workflow.journal.upkeep import MAX_BYTES
@@ -140,7 +140,7 @@ class Shipping:
         books = [line.shipper.books for line in self._lines]
         self._note_success()
         waiting = [line.pump.waiting for line in self._lines]
-        oldest = min((_start_of(span) for span in map(_first, waiting) if span), default=None)
+        oldest = min((start_of(span) or time.time_ns() for span in map(_first, waiting) if span), default=None)
         return Backlog(
             sum(map(len, waiting)),
             oldest,
@@ -164,11 +164,3 @@ def _first(waiting: Sequence[Waiting]) -> bytes:
         return waiting[0].span
     except IndexError:
         return b""
-
-
-def _start_of(span: bytes) -> int:
-    try:
-        value = dict(wire_fields(span)).get(7)
-    except ValueError:
-        value = None
-    return int.from_bytes(value, "little") if isinstance(value, bytes) else time.time_ns()
