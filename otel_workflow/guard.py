@@ -51,7 +51,7 @@ def completed(default: T, function: Callable[..., T], recover: Callable[..., obj
 def _is_from_signal(error: Exception) -> bool:
     """Tell whether a Python signal handler raised it: one of its frames runs the code of a handler in force."""
     signal: Any = sys.modules.get("signal")  # nobody has set a handler who has not imported it
-    if signal is None:
+    if not hasattr(signal, "valid_signals"):  # or another thread is importing it just now
         return False
     ran, stack = set(), error.__traceback__
     while stack is not None:

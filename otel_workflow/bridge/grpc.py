@@ -7,6 +7,7 @@ read here, so that trouble with them has the same deadline and the same words as
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import socket
@@ -14,6 +15,7 @@ import sys
 import threading
 import time
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -31,6 +33,10 @@ _EXPORT = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
 _CHECK = "/grpc.health.v1.Health/Check"
 _COMPRESS_FROM = 1024  # bytes, as over HTTP
 _OURS = frozenset({"content-type", "host", "te", "user-agent"})
+_LAST_THREADS = 0.25
+"""How long a fork may wait for the threads of a closed channel, in seconds; the program may have some of its own."""
+_THREAD = ("grpc", "event_engine", "lifeguard")
+"""How the names of the library's threads begin."""
 _NOBODY = (CANCELLED, DEADLINE_EXCEEDED, UNAVAILABLE)
 
 _inherited: list[object] = []
@@ -76,8 +82,17 @@ class OtlpGrpcClient:
         self.close()
 
     def before_fork(self) -> None:
-        """Close the channel: its threads would not be in the child, and their locks could be held there."""
+        """Close the channel and see its threads end: they would not be in the child, but their locks could.
+
+        The library ends them a few ms after the call, and its own handler for forks may wait for
+        ever for one that is just ending (seen with grpcio 1.85).
+        """
+        if self._channel is None or self._pid != os.getpid():
+            return
         self.close()
+        end = time.monotonic() + _LAST_THREADS
+        while _has_threads() and time.monotonic() < end:
+            time.sleep(0.001)
 
     def close(self) -> None:
         """Close the channel; the next ``send`` opens another."""
@@ -185,6 +200,19 @@ def _library() -> Any:
     finally:
         if quiet:
             os.environ.pop("GRPC_VERBOSITY", None)
+
+
+def _has_threads() -> bool:
+    """Return True while threads of the library run in this process; False where that cannot be seen (not Linux)."""
+    try:
+        tasks = list(Path("/proc/self/task").iterdir())
+    except OSError:
+        return False
+    for task in tasks:
+        with contextlib.suppress(OSError):  # it has just ended
+            if (task / "comm").read_text().startswith(_THREAD):
+                return True
+    return False
 
 
 def _target_of(addresses: Addresses) -> str:

@@ -24,6 +24,8 @@ _SHORTEST, _LONGEST = 0.05, 1.0
 _TURN, _SEND_TIMEOUT = 5.0, 10.0
 _BREAK_OFF = 0.1
 """How long a send that was interrupted may take to end, in seconds."""
+_REST = 10
+"""After a fork the thread rests this many times as long as the fork had to wait: forking often costs a tenth."""
 
 
 class Line(Protocol):
@@ -63,6 +65,7 @@ class Delivery:
         self.line = self._make()
         self.elsewhere = False
         self._used = False
+        self._rest = 0.0
         self._thread: threading.Thread | None = None
         self._stuck: threading.Thread | None = None
         self._wake, self._idle = threading.Event(), threading.Event()
@@ -88,6 +91,7 @@ class Delivery:
         me, line, pause, connected = threading.current_thread(), self.line, _SHORTEST, False
         line.shipper.pump.breathe = self._breath
         line.shipper.turn = _TURN
+        self._wake.wait(self._rest)
         while self._thread is me and not self._stopped:
             before = line.shipper.books.delivered
             if guarded(False, line.acquire):
@@ -106,7 +110,7 @@ class Delivery:
         self._paused = thread is not None
         if thread is None or thread is threading.current_thread():
             return
-        client = self.line.shipper.client
+        began, client = time.monotonic(), self.line.shipper.client
         self._breath.in_haste = True
         self._wake.set()
         thread.join(0.0 if thread is self._stuck else PATIENCE)
@@ -117,6 +121,8 @@ class Delivery:
         self._stuck = thread if thread.is_alive() else None
         if self._stuck is None:
             guarded(None, client.before_fork)
+            self._wake.clear()
+        self._rest = min(_REST * (time.monotonic() - began), _LONGEST)
 
     def resume(self) -> None:
         """Go on after a fork, if the thread was running before it: a line is for one thread at a time."""
@@ -149,6 +155,7 @@ class Delivery:
             self._idle.clear()
             self._wake.set()
             while not self._idle.wait(0.1):
+                self._wake.set()  # a fork meanwhile lets the thread rest
                 if time.monotonic() >= deadline:
                     return False
                 self.start()

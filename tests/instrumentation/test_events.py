@@ -1,10 +1,15 @@
 """Starts, ends and reports are bus events and span events alike, with the same names."""
 
 import os
+import sys
 import threading
+from types import ModuleType
 from typing import Any
 
+import pytest
+
 import otel_workflow as ow
+from otel_workflow.guard import guarded
 from otel_workflow.testing import ManualClock, capture_workflow
 
 
@@ -136,6 +141,18 @@ def test_a_forked_child_walking_out_of_a_block_does_not_end_it() -> None:
             if child == 0:
                 os._exit(0 if len(captured.events) <= 1 else 1)
             assert 0 == os.waitpid(child, 0)[1]
+
+    assert ["phase.started", "phase.completed"] == [event.type for event in captured.events]
+
+
+@pytest.mark.parametrize("module", ["asyncio", "trio", "signal"])
+def test_a_module_that_another_thread_is_just_importing_costs_no_phase(
+    module: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It stands in sys.modules before its names are there; so does what a guard looks up when something breaks."""
+    monkeypatch.setitem(sys.modules, module, ModuleType(module))
+    with capture_workflow() as captured, ow.phase("p"):
+        assert 0 == guarded(0, lambda: 1 // 0)
 
     assert ["phase.started", "phase.completed"] == [event.type for event in captured.events]
 

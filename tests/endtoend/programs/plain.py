@@ -32,14 +32,16 @@ def main(how: str) -> None:
 
 
 def fork_often() -> None:
-    """Fork twenty children that record nothing and leave as a program does."""
-    before = time.monotonic()
+    """Fork twenty children that record nothing and leave as a program does; say what a fork alone takes."""
+    taken = 0.0
     for _ in range(20):
+        before = time.monotonic()
         child = os.fork()
         if not child:
             sys.exit(0)
+        taken += time.monotonic() - before
         assert os.waitpid(child, 0)[1] == 0
-    say(how="each fork", seconds=(time.monotonic() - before) / 20)
+    say(how="each fork", seconds=taken / 20)
 
 
 if __name__ == "__main__":
