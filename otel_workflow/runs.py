@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from otel_workflow.between import Between, order_of
 from otel_workflow.events import END_TRANSITIONS, Event, Outcome, PhaseFacts
 
 __all__ = ("PhaseRun", "Run", "RunStore", "error_type_of", "is_before", "outcome_of", "reason_of")
@@ -30,7 +31,7 @@ class PhaseRun:
     """One phase as far as it is known; ids are hex, times integer ns since the epoch.
 
     ``owner`` is the process that recorded its start, or the earliest of what is known instead.
-    ``others`` and ``contradictions`` are in the order of their times, by id.
+    ``others`` and ``contradictions`` are in the order of their times, the latter by id.
     """
 
     trace_id: str
@@ -38,7 +39,7 @@ class PhaseRun:
     owner: str = ""
     start: Event | None = None
     end: Event | None = None
-    others: dict[str, Event] = field(default_factory=dict)
+    others: Between = field(default_factory=Between)
     contradictions: dict[str, Event] = field(default_factory=dict)
     lost_ns: int | None = None
     lost_type: str = "killed"
@@ -55,7 +56,7 @@ class PhaseRun:
         elif transition in END_TRANSITIONS:
             self._add_end(event)
         else:
-            self.others = _with(self.others, event)
+            self.others.add(event)
 
     def _own(self, event: Event, owner: str, *, started: bool) -> None:
         claim = not started, event.time_ns, event.id, owner
@@ -75,7 +76,7 @@ class PhaseRun:
     @property
     def any_event(self) -> Event:
         """An event that carries the phase's facts; the start if there is one."""
-        return self.start or self.end or next(iter(self.others.values()))
+        return self.start or self.end or next(iter(self.others))
 
     @property
     def facts(self) -> PhaseFacts:
@@ -124,8 +125,7 @@ class PhaseRun:
             return max(self.end.time_ns, self.start_ns)
         if self.lost_ns is None:
             return None
-        latest = max((event.time_ns for event in self.others.values()), default=0)
-        return max(self.lost_ns, latest, self.start_ns)
+        return max(self.lost_ns, self.others.latest_ns, self.start_ns)
 
     @property
     def duration_ns(self) -> int | None:
@@ -179,14 +179,9 @@ def _text(event: Event, key: str) -> str | None:
     return value if isinstance(value, str) else None
 
 
-def _order(event: Event) -> tuple[bool, int, str, str]:
-    """By time; but what was only inferred comes after whatever was observed."""
-    return event.transition == "interrupted", event.time_ns, event.id, event.type
-
-
 def is_before(event: Event, other: Event) -> bool:
     """True if an event comes first; two that differ in nothing but their content are ordered by that."""
-    one, two = _order(event), _order(other)
+    one, two = order_of(event), order_of(other)
     return one < two if one != two else event != other and repr(event) < repr(other)
 
 
@@ -195,11 +190,7 @@ def _with(events: dict[str, Event], event: Event) -> dict[str, Event]:
     known = events.get(event.id)
     if known is not None and not is_before(event, known):
         return events
-    last = next(reversed(events.values()), None)
-    if known is None and (last is None or _order(last) < _order(event)):
-        events[event.id] = event  # the usual case: they come in order
-        return events
-    return {each.id: each for each in sorted([*events.values(), event], key=_order) if each is not known}
+    return {each.id: each for each in sorted([*events.values(), event], key=order_of) if each is not known}
 
 
 @dataclass(slots=True)

@@ -94,7 +94,7 @@ def _run(run: Run) -> object:
             depth,
             *(phase.trace_id, phase.span_id, phase.owner, phase.name, phase.parent_id),
             *(phase.start_ns, phase.end_ns, phase.outcome, phase.reason, phase.error_type),
-            *(list(phase.others.items()), list(phase.contradictions.items())),
+            *(list(phase.others), len(phase.others), list(phase.contradictions.items())),
             None if phase.is_open else encode_span(span_of(phase)),
         )
         for depth, phase in run.walk()

@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import Any
 
 from otel_workflow import semconv
+from otel_workflow.between import KEPT
 from otel_workflow.bridge.span_data import SpanData, SpanEvent, SpanLink
 from otel_workflow.events import Event, Outcome, PhaseFacts, SpanRef
 from otel_workflow.runs import PhaseRun, error_type_of, outcome_of, reason_of
@@ -22,7 +23,7 @@ INTERNAL, SERVER = 1, 2
 UNSET, OK, ERROR = 0, 1, 2
 MARKER_AFTER_NS = 10_000_000_000
 """A run that lasts this long (ns) gets a marker span, so that it can be found while it runs."""
-MAX_EVENTS = 128
+MAX_EVENTS = KEPT
 """So many events between its start and its end a span shows: what the SDK's limit is by default."""
 _ERRORS = (Outcome.FAILURE, Outcome.ERROR, Outcome.TIMEOUT)
 
@@ -129,11 +130,14 @@ def _events(
     between = [
         SpanEvent(time_ns, name, attributes) for time_ns, name, attributes in (ended.span_events if ended else ())
     ]
-    between += [_other(event) for event in phase.others.values()]
+    between += [_other(event) for event in phase.others]
     between += [_contradiction(phase, event, outcome) for event in phase.contradictions.values()]
     between.sort(key=lambda event: (event.time_ns, event.name))
-    cut = max(len(between) - MAX_EVENTS, 0)
-    made += between if not cut else between[: MAX_EVENTS // 2] + between[-MAX_EVENTS // 2 :]
+    happened = len(between) + phase.others.hidden
+    if len(between) > MAX_EVENTS:
+        between[MAX_EVENTS // 2 : -MAX_EVENTS // 2] = []
+    cut = happened - len(between)
+    made += between
     name, attributes = semconv.lifecycle_event(
         subject,
         outcome,

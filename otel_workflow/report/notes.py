@@ -43,8 +43,8 @@ def _ended_as(event: Event) -> str:
 
 def progress_of(phase: PhaseRun) -> Mapping[str, Any]:
     """Return the payload of the last progress report, empty when there was none."""
-    reports = [event for event in phase.others.values() if event.transition == "progress"]
-    return max(reports, key=lambda event: (event.time_ns, event.id)).payload if reports else {}
+    report = phase.others.report
+    return report.payload if report is not None else {}
 
 
 def _at(phase: PhaseRun) -> str:

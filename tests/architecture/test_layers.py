@@ -14,7 +14,7 @@ from tests.architecture.source import PACKAGE, ROOT, modules_of, pyproject
 
 PRODUCERS = {"instrumentation", "engines", "ci"}
 CONSUMERS = {"bridge", "live", "report", "transports"}
-VOCABULARY = {f"otel_workflow.{name}" for name in ("clock", "errors", "events", "runs", "semconv")}
+VOCABULARY = {f"otel_workflow.{name}" for name in ("between", "clock", "errors", "events", "runs", "semconv")}
 
 _RUN = "from importlinter.cli import lint_imports_command; lint_imports_command()"
 

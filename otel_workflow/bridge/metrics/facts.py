@@ -66,7 +66,7 @@ def began_of(phase: PhaseRun) -> Began | None:
         facts.workflow,
         *_name_and_detail(facts),
         phase.start_ns,
-        _queued_ns(phase),
+        phase.others.queued_ns,
     )
 
 
@@ -89,10 +89,10 @@ def finished_of(phase: PhaseRun) -> Finished | None:
         phase.error_type,
         phase.start_ns,
         end_ns,
-        _queued_ns(phase),
+        phase.others.queued_ns,
         facts.attempt,
         phase.interrupted,
-        sum(event.transition == "retrying" for event in phase.others.values()),
+        phase.others.retries,
     )
 
 
@@ -102,8 +102,3 @@ def _is_run(facts: PhaseFacts) -> bool:
 
 def _name_and_detail(facts: PhaseFacts) -> tuple[str, str]:
     return ("", "run") if _is_run(facts) else (facts.name, facts.detail)
-
-
-def _queued_ns(phase: PhaseRun) -> int | None:
-    times = [event.time_ns for event in phase.others.values() if event.transition == "queued"]
-    return min(times, default=None)
