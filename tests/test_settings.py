@@ -28,6 +28,9 @@ GOOD: dict[str, list[tuple[str, Any]]] = {
     "pytest": [("tests", "tests"), ("phases", "phases")],
     "run_ttl": [("3600", 3600.0)],
     "birth_hold": [("30", 30.0)],
+    "tls_cert": [("/c.pem", "/c.pem")],
+    "tls_key": [("/k.pem", "/k.pem")],
+    "tls_client_ca": [("/a.pem", "/a.pem")],
     "disabled": [("1", True), ("TRUE", True), ("yes", True), ("on", True), ("0", False), ("off", False), ("no", False)],
 }
 BAD: dict[str, list[str]] = {
@@ -43,7 +46,7 @@ BAD: dict[str, list[str]] = {
     "birth_hold": ["x"],
     "disabled": ["maybe"],
 }
-FREE_TEXT = {"journal", "ids", "workflow"}
+FREE_TEXT = {"journal", "ids", "workflow", "tls_cert", "tls_key", "tls_client_ca"}
 
 
 def test_every_row_is_tried_here() -> None:

@@ -25,7 +25,7 @@ from otel_workflow.bridge.grpc_answer import CANCELLED, DEADLINE_EXCEEDED, MAX_A
 from otel_workflow.bridge.shown import one_line
 from otel_workflow.bridge.suppressed import suppressed
 
-__all__ = ("OtlpGrpcClient",)
+__all__ = ("OtlpGrpcClient", "grpc_library")
 
 _EXPORT = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
 _CHECK = "/grpc.health.v1.Health/Check"
@@ -102,7 +102,7 @@ class OtlpGrpcClient:
     def _call(self, method: str, body: bytes, deadline: float) -> Answer:
         begun = time.monotonic()
         try:
-            grpc = _library()
+            grpc = grpc_library()
         except ImportError as error:
             return Answer("unreachable", message=f"grpcio cannot be loaded: {one_line(str(error))}")
         deadline += time.monotonic() - begun  # what loading it took says nothing of the peer
@@ -175,7 +175,7 @@ class OtlpGrpcClient:
         return interpret_grpc(status, details, error.trailing_metadata() or ())
 
 
-def _library() -> Any:
+def grpc_library() -> Any:
     """Load grpcio, told to keep its own log off our program's stderr unless somebody wants to see it."""
     quiet = "grpc" not in sys.modules and "GRPC_VERBOSITY" not in os.environ
     if quiet:

@@ -42,7 +42,7 @@ def planned(words: list[str], environ: dict[str, str]) -> Plan:
     wishes = bridging.Wishes(
         journals=tuple(given["journal"] or ()),
         listen=tuple(given["listen"] or ()),
-        **{name: given[name] for name in ("metrics", "push", "state", "forward", "lost_after", "token_file")},
+        **{name: given for name, given in given.items() if name not in ("journal", "listen")},
     )
     return bridging.plan_of(wishes, environ)
 
