@@ -28,6 +28,7 @@ GOOD: dict[str, list[tuple[str, Any]]] = {
     "pytest": [("tests", "tests"), ("phases", "phases")],
     "run_ttl": [("3600", 3600.0)],
     "birth_hold": [("30", 30.0)],
+    "heartbeat": [("10", 10.0), ("0", 0.0)],
     "tls_cert": [("/c.pem", "/c.pem")],
     "tls_key": [("/k.pem", "/k.pem")],
     "tls_client_ca": [("/a.pem", "/a.pem")],
@@ -44,6 +45,7 @@ BAD: dict[str, list[str]] = {
     "pytest": ["1"],
     "run_ttl": ["", "x"][1:],
     "birth_hold": ["x"],
+    "heartbeat": ["often", "-1"],
     "disabled": ["maybe"],
 }
 FREE_TEXT = {"journal", "ids", "workflow", "tls_cert", "tls_key", "tls_client_ca"}

@@ -14,7 +14,7 @@ import sys
 import threading
 import time
 from importlib import import_module
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from otel_workflow.bridge.addresses import Addresses, Resolver, left_until
@@ -27,7 +27,10 @@ from otel_workflow.bridge.suppressed import suppressed
 
 __all__ = ("OtlpGrpcClient", "grpc_library")
 
-_EXPORT = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
+_EXPORT = {
+    "traces": "/opentelemetry.proto.collector.trace.v1.TraceService/Export",
+    "logs": "/opentelemetry.proto.collector.logs.v1.LogsService/Export",
+}
 _CHECK = "/grpc.health.v1.Health/Check"
 _COMPRESS_FROM = 1024  # bytes, as over HTTP
 _OURS = frozenset({"content-type", "host", "te", "user-agent"})
@@ -44,8 +47,9 @@ class OtlpGrpcClient:
     has changed. ``OTEL_EXPORTER_OTLP_TIMEOUT`` may shorten a deadline, never lengthen it.
     """
 
-    def __init__(self, destination: Destination) -> None:
+    def __init__(self, destination: Destination, signal: Literal["traces", "logs"] = "traces") -> None:
         self._destination = destination
+        self._export = _EXPORT[signal]
         self._url = urlsplit(destination.url)
         self._resolver = Resolver()
         self._lock = threading.Lock()
@@ -67,7 +71,7 @@ class OtlpGrpcClient:
     def send(self, body: bytes, *, deadline: float) -> Answer:
         """Export one request and return what became of it, by ``deadline`` (``time.monotonic``) at the latest."""
         deadline = min(deadline, time.monotonic() + self._destination.timeout)
-        return self._call(_EXPORT, body, deadline)
+        return self._call(self._export, body, deadline)
 
     def interrupt(self) -> None:
         """Let what another thread does in ``connect`` or ``send`` fail now; may be called at any time."""
