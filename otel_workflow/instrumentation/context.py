@@ -47,7 +47,9 @@ def current() -> Any:
 def task_key() -> int:
     """Return a number for the running task, or for the thread where there is no task."""
     asyncio: Any = sys.modules.get("asyncio")
-    if asyncio is not None and (loop := asyncio._get_running_loop()) is not None:
+    # Another thread may be importing it at this moment: then half of it is there, and no loop runs.
+    running = getattr(asyncio, "_get_running_loop", None)
+    if running is not None and (loop := running()) is not None:
         task = asyncio.current_task(loop)
         if task is not None:
             return id(task)
