@@ -98,6 +98,27 @@ def test_a_run_that_is_sent_over_tls_is_counted_and_shown_over_tls(
         assert str(place_of(daemon, protocol)).startswith(f"{protocol}://localhost:")
 
 
+@pytest.mark.parametrize("protocol", BOTH)
+def test_one_connection_carries_many_requests_of_a_mebibyte(
+    protocol: Protocol, tmp_path: Path, files: TlsFiles, pem: Authority
+) -> None:
+    """More than a TLS record, a socket's buffer and a piece that is read at once."""
+    with secured(tmp_path, files) as daemon:
+        port, secure = place_of(daemon, protocol).port, {"certificate": pem("ca.pem"), "compression": "none"}
+        where = (
+            Destination(f"https://localhost:{port}", protocol="grpc", **secure)  # type: ignore[arg-type]
+            if protocol == "grpcs"
+            else Destination(f"https://localhost:{port}/v1/traces", **secure)  # type: ignore[arg-type]
+        )
+        client = client_for(where)
+        for number in range(1, 6):
+            body = traces(run_span(number, note="x" * (1 << 20)))
+            assert "accepted" == client.send(body, deadline=time.monotonic() + 20).kind
+        client.close()
+        page_of(daemon, trusting(pem))
+        assert 5 == runs(parse(page_of(daemon, trusting(pem))))
+
+
 def test_a_key_in_the_certificates_file_needs_no_file_of_its_own(tmp_path: Path, pem: Authority) -> None:
     both = tmp_path / "both.pem"
     both.write_bytes(pem.read("key.pem") + pem.read("good.pem"))
