@@ -133,6 +133,25 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("pytest", "OW_PYTEST", "", _one_of("tests", "phases"), "tests or phases", "what the pytest plugin records"),
     Setting("run_ttl", "OW_RUN_TTL", 86_400.0, _seconds, "a number of seconds", "when a silent run is lost"),
     Setting("birth_hold", "OW_BIRTH_HOLD", None, _seconds, "a number of seconds", "how long new series show 0"),
+    Setting(
+        "heartbeat",
+        "OW_HEARTBEAT",
+        0.0,
+        _seconds,
+        "a number of seconds",
+        "how often an open run tells a bridge elsewhere that it lives; 0: never",
+    ),
+    Setting("tls_cert", "OW_TLS_CERT", "", _text, "a file", "the bridge's own certificate, in PEM", in_project=False),
+    Setting("tls_key", "OW_TLS_KEY", "", _text, "a file", "its key, in PEM", in_project=False),
+    Setting(
+        "tls_client_ca",
+        "OW_TLS_CLIENT_CA",
+        "",
+        _text,
+        "a file",
+        "who signs the certificates that the bridge's clients must have",
+        in_project=False,
+    ),
     Setting("disabled", "OW_DISABLED", False, _switch, "true or false", "switches recording off"),
 )
 

@@ -28,6 +28,10 @@ GOOD: dict[str, list[tuple[str, Any]]] = {
     "pytest": [("tests", "tests"), ("phases", "phases")],
     "run_ttl": [("3600", 3600.0)],
     "birth_hold": [("30", 30.0)],
+    "heartbeat": [("10", 10.0), ("0", 0.0)],
+    "tls_cert": [("/c.pem", "/c.pem")],
+    "tls_key": [("/k.pem", "/k.pem")],
+    "tls_client_ca": [("/a.pem", "/a.pem")],
     "disabled": [("1", True), ("TRUE", True), ("yes", True), ("on", True), ("0", False), ("off", False), ("no", False)],
 }
 BAD: dict[str, list[str]] = {
@@ -41,9 +45,10 @@ BAD: dict[str, list[str]] = {
     "pytest": ["1"],
     "run_ttl": ["", "x"][1:],
     "birth_hold": ["x"],
+    "heartbeat": ["often", "-1"],
     "disabled": ["maybe"],
 }
-FREE_TEXT = {"journal", "ids", "workflow"}
+FREE_TEXT = {"journal", "ids", "workflow", "tls_cert", "tls_key", "tls_client_ca"}
 
 
 def test_every_row_is_tried_here() -> None:

@@ -11,7 +11,7 @@ from otel_workflow.bridge.destination import Destination
 if TYPE_CHECKING:
     import ssl
 
-__all__ = ("CUT_OFF", "WANTS_CERTIFICATE", "PemFiles", "read_pem_files", "stamp_of", "tls_context")
+__all__ = ("CUT_OFF", "WANTS_CERTIFICATE", "PemFiles", "read_pem_files", "stamp_of", "stamp_of_files", "tls_context")
 
 
 WANTS_CERTIFICATE = "the server wants a client certificate (OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE)"
@@ -29,8 +29,13 @@ class PemFiles(NamedTuple):
 
 def stamp_of(destination: Destination) -> tuple[tuple[int, int, int], ...]:
     """Return what changes whenever one of the destination's certificate files was replaced or rewritten."""
+    return stamp_of_files(destination.certificate, destination.client_certificate, destination.client_key)
+
+
+def stamp_of_files(*files: str | None) -> tuple[tuple[int, int, int], ...]:
+    """Return what changes whenever one of the files was replaced or rewritten; None is passed over."""
     stamps = []
-    for file in (destination.certificate, destination.client_certificate, destination.client_key):
+    for file in files:
         if file:
             try:
                 status = os.stat(file)  # noqa: PTH116 - on the way of every request

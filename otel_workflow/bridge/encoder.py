@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING
+from math import isfinite
+from typing import TYPE_CHECKING, Any
 
 from opentelemetry.attributes import BoundedAttributes
 
@@ -37,7 +38,9 @@ class OtlpSpanEncoder:
 
     Attributes repeat from span to span, so encoded ones are kept: at most ``cache_size`` of them,
     all dropped when that is reached (run ids would else fill the cache and stay in it for ever).
-    With ``masking`` every text is masked on the way, and the bytes are else the same.
+    With ``masking`` every text is masked on the way, and a number that JSON does not know (NaN, an
+    infinity) becomes text: one of them would make its whole trace unreadable in Jaeger. The bytes
+    are else the same.
     Raises for no content of a span. May be used from several threads.
     """
 
@@ -147,8 +150,21 @@ class OtlpSpanEncoder:
 
     def _pair(self, key: str, value: object) -> bytes:
         if self._masking:
-            key, value = masked(key), masked_value(key, value)
+            key, value = masked(key), _finite(masked_value(key, value))
         return encode_pair(key, value)
+
+
+def _finite(value: Any) -> Any:
+    """Write NaN and infinities as text, and with them the rest of their list, so that it stays of one type."""
+    if isinstance(value, float):
+        return value if isfinite(value) else str(value)
+    if isinstance(value, Mapping):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        made = [_finite(item) for item in value]
+        odd = any(isinstance(item, float) and not isfinite(item) for item in value)
+        return [item if item is None else str(item) for item in made] if odd else made
+    return value
 
 
 def _scope(scope: InstrumentationScope | None) -> tuple[bytes, str]:

@@ -16,7 +16,7 @@ import threading
 import time
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from otel_workflow.bridge.addresses import Addresses, Resolver, left_until
@@ -27,9 +27,12 @@ from otel_workflow.bridge.grpc_answer import CANCELLED, DEADLINE_EXCEEDED, MAX_A
 from otel_workflow.bridge.shown import one_line
 from otel_workflow.bridge.suppressed import suppressed
 
-__all__ = ("OtlpGrpcClient",)
+__all__ = ("OtlpGrpcClient", "grpc_library")
 
-_EXPORT = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
+_EXPORT = {
+    "traces": "/opentelemetry.proto.collector.trace.v1.TraceService/Export",
+    "logs": "/opentelemetry.proto.collector.logs.v1.LogsService/Export",
+}
 _CHECK = "/grpc.health.v1.Health/Check"
 _COMPRESS_FROM = 1024  # bytes, as over HTTP
 _OURS = frozenset({"content-type", "host", "te", "user-agent"})
@@ -50,8 +53,9 @@ class OtlpGrpcClient:
     has changed. ``OTEL_EXPORTER_OTLP_TIMEOUT`` may shorten a deadline, never lengthen it.
     """
 
-    def __init__(self, destination: Destination) -> None:
+    def __init__(self, destination: Destination, signal: Literal["traces", "logs"] = "traces") -> None:
         self._destination = destination
+        self._export = _EXPORT[signal]
         self._url = urlsplit(destination.url)
         self._resolver = Resolver()
         self._lock = threading.Lock()
@@ -73,7 +77,7 @@ class OtlpGrpcClient:
     def send(self, body: bytes, *, deadline: float) -> Answer:
         """Export one request and return what became of it, by ``deadline`` (``time.monotonic``) at the latest."""
         deadline = min(deadline, time.monotonic() + self._destination.timeout)
-        return self._call(_EXPORT, body, deadline)
+        return self._call(self._export, body, deadline)
 
     def interrupt(self) -> None:
         """Let what another thread does in ``connect`` or ``send`` fail now; may be called at any time."""
@@ -117,7 +121,7 @@ class OtlpGrpcClient:
     def _call(self, method: str, body: bytes, deadline: float) -> Answer:
         begun = time.monotonic()
         try:
-            grpc = _library()
+            grpc = grpc_library()
         except ImportError as error:
             return Answer("unreachable", message=f"grpcio cannot be loaded: {one_line(str(error))}")
         deadline += time.monotonic() - begun  # what loading it took says nothing of the peer
@@ -190,7 +194,7 @@ class OtlpGrpcClient:
         return interpret_grpc(status, details, error.trailing_metadata() or ())
 
 
-def _library() -> Any:
+def grpc_library() -> Any:
     """Load grpcio, told to keep its own log off our program's stderr unless somebody wants to see it."""
     quiet = "grpc" not in sys.modules and "GRPC_VERBOSITY" not in os.environ
     if quiet:

@@ -16,6 +16,7 @@ from otel_workflow.bridge.daemon.addresses import Address, parse_listen, parse_p
 from otel_workflow.bridge.daemon.daemon import Daemon
 from otel_workflow.bridge.daemon.plan import Plan, instance_of, read_token
 from otel_workflow.bridge.daemon.pushing import metrics_destination, push_interval
+from otel_workflow.bridge.daemon.tls import TlsFiles
 from otel_workflow.bridge.destination import Destination
 from otel_workflow.bridge.metrics import MetricsWriter
 from otel_workflow.cli.options import seconds
@@ -23,12 +24,14 @@ from otel_workflow.cli.output import complain, flush, tell
 from otel_workflow.cli.place import journal_directory
 from otel_workflow.cli.project import read_settings
 from otel_workflow.errors import ConfigError, OtelWorkflowError
+from otel_workflow.settings import Settings
 
 __all__ = ("Wishes", "plan_of", "run_bridge")
 
 _DEADLINE = 30.0
 _DONE, _TAKEN, _BACKLOG = 0, 1, 3
 _PAGE_PORT = 9464
+_TLS = ("tls_cert", "tls_key", "tls_client_ca")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,11 +46,14 @@ class Wishes:
     forward: bool = False
     lost_after: str = "60"
     token_file: Path | None = None
+    tls_cert: Path | None = None
+    tls_key: Path | None = None
+    tls_client_ca: Path | None = None
 
 
 def plan_of(wishes: Wishes, environ: Mapping[str, str]) -> Plan:
     """Turn flags and environment into a plan; raises ConfigError for what cannot be."""
-    settings = read_settings(environ)
+    settings = read_settings(environ, {name: getattr(wishes, name) for name in _TLS})
     state = _state(wishes.state, environ)
     return Plan(
         state=state,
@@ -64,6 +70,7 @@ def plan_of(wishes: Wishes, environ: Mapping[str, str]) -> Plan:
         journal_max=settings.journal_max,
         run_ttl=settings.run_ttl,
         token=read_token(wishes.token_file) if wishes.token_file is not None else b"",
+        tls=_tls(settings),
     )
 
 
@@ -79,6 +86,19 @@ def _state(given: Path | None, environ: Mapping[str, str]) -> Path:
     if environ.get("HOME"):
         return Path(environ["HOME"]) / ".local/state/otel-workflow/bridge"
     raise ConfigError("there is no place for the bridge's state", code="OW-156", hint="give --state DIR")
+
+
+def _tls(settings: Settings) -> TlsFiles | None:
+    certificate, *others = (
+        Path(said).expanduser().absolute() if (said := getattr(settings, name)) else None for name in _TLS
+    )
+    if certificate is not None:
+        return TlsFiles(certificate, *others)
+    if any(others):
+        raise ConfigError(
+            "--tls-key or --tls-client-ca is given, and no certificate", code="OW-157", hint="give --tls-cert FILE, too"
+        )
+    return None
 
 
 def _page(wishes: Wishes, environ: Mapping[str, str]) -> Address | None:

@@ -19,8 +19,11 @@ from otel_workflow import semconv
 from otel_workflow.bridge.clients import client_for
 from otel_workflow.bridge.destination import Destination
 from otel_workflow.bridge.directory import DirectoryShipper, count_waiting
+from otel_workflow.bridge.heartbeats import Heartbeats
 from otel_workflow.bridge.in_memory import MemoryShipper
+from otel_workflow.bridge.otlp import encode_resource
 from otel_workflow.bridge.processor import JournalSpanProcessor
+from otel_workflow.bridge.signals import destination_for
 from otel_workflow.bus import WorkflowEventBus, get_bus
 from otel_workflow.errors import ConfigError
 from otel_workflow.guard import guarded
@@ -37,6 +40,7 @@ from otel_workflow.journal.place import find_place
 from otel_workflow.journal.upkeep import keeper
 from otel_workflow.masking import learn_environment, masked_resource
 from otel_workflow.runtime.delivery import Delivery
+from otel_workflow.runtime.heartbeat import Heartbeat, open_runs
 from otel_workflow.runtime.provider import WorkflowTracerProvider, sampler_of
 from otel_workflow.runtime.resource import is_unnamed, resource_of
 from otel_workflow.settings import Settings
@@ -63,6 +67,7 @@ class Runtime:
         self._settings = settings
         self._destination = destination
         self._delivery: Delivery | None = None
+        self._heartbeat: Heartbeat | None = None
         self._provider: WorkflowTracerProvider | None = None
         self._resource: Resource | None = None
         self._closed = False
@@ -92,6 +97,8 @@ class Runtime:
             return True
         self._closed = True
         atexit.unregister(self.shutdown)
+        if self._heartbeat is not None:
+            guarded(None, self._heartbeat.end)
         uninstall(self._recorder)
         self._recorder.bus.attach_sink(None)
         if self._provider is not None and self._provider.recorder is self._recorder:
@@ -212,6 +219,8 @@ def _assemble(
         _publish_directory(recorder, directory)
     if destination is not None:
         _deliver(runtime, recorder, opened, destination, settings)
+        if settings.heartbeat and runtime._delivery is not None:
+            _tell_that_it_lives(runtime, runtime._delivery, recorder, naming, settings.heartbeat)
     bus.attach_sink(Published(recorder))
     install(recorder)
     return runtime
@@ -314,6 +323,27 @@ def _deliver(
     recorder.wake = runtime._delivery.start
 
 
+def _tell_that_it_lives(
+    runtime: Runtime, delivery: Delivery, recorder: Recorder, naming: _Naming, interval: float
+) -> None:
+    """Send heartbeats of open runs to where logs go, if they are to go anywhere."""
+    where = destination_for("logs", os.environ)
+    if where is None or os.environ.get("OTEL_LOGS_EXPORTER", "").strip().lower() == "none":
+        return
+
+    def resource() -> tuple[bytes, str]:
+        return encode_resource(masked_resource(naming.resource.attributes)), naming.resource.schema_url
+
+    def wake() -> None:
+        delivery.start()
+        heartbeat.start()
+
+    heartbeat = runtime._heartbeat = Heartbeat(
+        lambda: Heartbeats(client_for(where, "logs"), interval, lambda: open_runs(recorder), resource)
+    )
+    recorder.wake = wake
+
+
 def _hook_forks() -> None:
     if _Installed.hooked:
         return
@@ -321,8 +351,9 @@ def _hook_forks() -> None:
     os.register_at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child)
 
 
-def _running() -> list[Delivery]:
-    return [r._delivery for r in _Installed.runtimes if r._delivery is not None and not r._closed]
+def _running() -> list[Delivery | Heartbeat]:
+    open_ones = [runtime for runtime in _Installed.runtimes if not runtime._closed]
+    return [part for runtime in open_ones for part in (runtime._delivery, runtime._heartbeat) if part is not None]
 
 
 def _before_fork() -> None:

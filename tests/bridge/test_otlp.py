@@ -539,3 +539,19 @@ def test_a_span_of_only_the_sdk_shape_is_encoded_too(provider: TracerProvider, f
 def test_a_span_without_a_context_is_refused_by_name() -> None:
     with pytest.raises(ValueError, match="lint"):
         OtlpSpanEncoder().encode_span(ReadableSpan("lint"))
+
+
+def test_with_masking_numbers_that_json_does_not_know_are_text_and_so_is_the_rest_of_their_list() -> None:
+    span = ReadableSpan(
+        "s",
+        context=SpanContext(1, 2, is_remote=False),
+        attributes={"nan": math.nan, "list": (math.inf, 1.5), "fine": (0.5, 1.5), "one": 1.5},
+        start_time=1,
+        end_time=2,
+    )
+    request = ExportTraceServiceRequest.FromString(OtlpSpanEncoder(masking=True).encode([span]))
+    [made] = request.resource_spans[0].scope_spans[0].spans
+    said = {pair.key: pair.value for pair in made.attributes}
+    assert ("nan", 1.5) == (said["nan"].string_value, said["one"].double_value)
+    assert ["inf", "1.5"] == [item.string_value for item in said["list"].array_value.values]
+    assert [0.5, 1.5] == [item.double_value for item in said["fine"].array_value.values]

@@ -5,12 +5,10 @@ from __future__ import annotations
 import os
 import shutil
 import ssl
-import subprocess
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, Literal
@@ -21,47 +19,16 @@ from otel_workflow.bridge.clients import client_for
 from otel_workflow.bridge.destination import Destination
 from otel_workflow.bridge.pump import Pump, Waiting
 from otel_workflow.bridge.shipper import Shipper
+from tests.bridge.authority import Authority, make_authority
 from tests.bridge.grpc_peer import GrpcPeer, grpc
 
 Protocol = Literal["http/protobuf", "grpc"]
 BOTH: tuple[Protocol, ...] = ("http/protobuf", "grpc")
 
 
-@dataclass(frozen=True)
-class Authority:
-    """A folder with two authorities, and certificates of the first: good, expired, and for a client."""
-
-    folder: Path
-
-    def __call__(self, name: str) -> str:
-        return str(self.folder / name)
-
-    def read(self, name: str) -> bytes:
-        return (self.folder / name).read_bytes()
-
-
 @pytest.fixture(scope="module")
 def pem(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    openssl = shutil.which("openssl")
-    if openssl is None:
-        pytest.skip("openssl makes the certificates, and is not installed")
-    folder = tmp_path_factory.mktemp("authority")
-    (folder / "names").write_text("subjectAltName=DNS:localhost,IP:127.0.0.1")
-    key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
-
-    def run(*words: str) -> None:
-        subprocess.run([openssl, *words], cwd=folder, check=True, capture_output=True)
-
-    for name in ("ca", "other"):
-        run("req", "-x509", *key, "-keyout", f"{name}.key", "-out", f"{name}.pem", "-days", "2", "-subj", f"/CN={name}")
-    run("req", *key, "-keyout", "key.pem", "-out", "request.pem", "-subj", "/CN=localhost")
-    sign = ["x509", "-req", "-in", "request.pem", "-extfile", "names", "-CAcreateserial"]
-    run(*sign, "-CA", "ca.pem", "-CAkey", "ca.key", "-days", "2", "-out", "good.pem")
-    run(*sign, "-CA", "ca.pem", "-CAkey", "ca.key", "-days", "-1", "-out", "expired.pem")
-    run(*sign, "-CA", "other.pem", "-CAkey", "other.key", "-days", "2", "-out", "strange.pem")
-    (folder / "names").write_text("subjectAltName=DNS:elsewhere.example")
-    run(*sign, "-CA", "ca.pem", "-CAkey", "ca.key", "-days", "2", "-out", "elsewhere.pem")
-    return Authority(folder)
+    return make_authority(tmp_path_factory.mktemp("authority"))
 
 
 class _Accept(BaseHTTPRequestHandler):

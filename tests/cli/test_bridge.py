@@ -7,15 +7,24 @@ import re
 import signal
 import socket
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import pytest
 
+from otel_workflow.bridge.clients import client_for
 from otel_workflow.bridge.daemon.addresses import Address
+from otel_workflow.bridge.destination import Destination
 from otel_workflow.testing import OtlpReceiver
+from tests.bridge.authority import Authority, make_authority
 from tests.bridge.daemon.making import health, numbers, post, run_span, runs, traces, until
 from tests.cli.conftest import Cli
+
+
+@pytest.fixture(scope="module")
+def pem(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    return make_authority(tmp_path_factory.mktemp("authority"))
 
 
 @contextmanager
@@ -107,6 +116,9 @@ def test_a_taken_address_or_state_ends_it_with_1(ow: Cli) -> None:
         (("--forward",), "OW-153"),
         (("--push",), "OW-153"),
         (("--token-file", "/nonexistent"), "OW-155"),
+        (("--listen", "https://127.0.0.1:0"), "OW-157"),
+        (("--metrics", "https://127.0.0.1:0", "--tls-cert", "/nonexistent"), "OW-157"),
+        (("--metrics", "https://127.0.0.1:0", "--tls-key", "/nonexistent"), "OW-157"),
         (("--lost-after", "soon"), "OW-122"),
         (("--nonsense",), "OW-120"),
     ],
@@ -126,6 +138,20 @@ def test_it_takes_otlp_with_a_token(ow: Cli) -> None:
         assert 200 == post(where, traces(run_span(7)), Authorization="Bearer 0123456789abcdef")[0]
         assert place(ready, "grpc").port
         assert 0 == ended(child, signal.SIGTERM)[0]
+
+
+def test_it_takes_otlp_over_tls_and_a_stranger_who_knocks_is_not_logged(ow: Cli, pem: Authority) -> None:
+    words = ("--listen", "grpcs://127.0.0.1:0", "--metrics", "https://127.0.0.1:0", "--tls-cert", pem("good.pem"))
+    with bridge(ow, *words, OW_TLS_KEY=pem("key.pem"), OW_TLS_CLIENT_CA=pem("ca.pem")) as (child, ready):
+        port = place(ready, "grpcs").port
+        for known in ({}, {"client_certificate": pem("good.pem"), "client_key": pem("key.pem")}):
+            where = Destination(f"https://localhost:{port}", protocol="grpc", certificate=pem("ca.pem"), **known)
+            client = client_for(where)
+            answer = client.send(traces(run_span(7)), deadline=time.monotonic() + 20)
+            client.close()
+            assert ("accepted" if known else "unreachable") == answer.kind
+        assert place(ready, "https").port
+        assert (0, "") == ended(child, signal.SIGTERM)
 
 
 def test_the_page_follows_the_standard_variables_only_if_they_are_set(ow: Cli) -> None:

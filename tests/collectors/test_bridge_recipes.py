@@ -42,7 +42,7 @@ def planned(words: list[str], environ: dict[str, str]) -> Plan:
     wishes = bridging.Wishes(
         journals=tuple(given["journal"] or ()),
         listen=tuple(given["listen"] or ()),
-        **{name: given[name] for name in ("metrics", "push", "state", "forward", "lost_after", "token_file")},
+        **{name: given for name, given in given.items() if name not in ("journal", "listen")},
     )
     return bridging.plan_of(wishes, environ)
 
@@ -94,11 +94,11 @@ def test_the_containers_command_line_is_one_that_the_command_takes() -> None:
     plan = planned(json.loads(found[-1]), {})
     assert (Path("/state"), (Path("/journal"),)) == (plan.state, tuple(plan.journals))
     assert plan.metrics is not None
-    assert f"http://127.0.0.1:{plan.metrics.port}/healthz" in text
+    assert f"('127.0.0.1', {plan.metrics.port}, timeout=2); c.request('GET', '/healthz')" in text
     assert f"EXPOSE {plan.metrics.port}" in text
     [uid] = re.findall(r"^ARG UID=(\d+)$", text, re.MULTILINE)
     assert int(uid) > 0
-    assert "\nUSER ${UID}\n" in text
+    assert "\nUSER ${UID}:${UID}\n" in text
 
 
 def test_the_line_that_the_container_suggests_is_taken_too(tmp_path: Path) -> None:

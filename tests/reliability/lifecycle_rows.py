@@ -69,6 +69,9 @@ LIFECYCLE = (
             "bridge/test_directory.py::test_a_run_without_evidence_for_its_ttl_is_lost",
             "bridge/daemon/test_intake.py::test_a_run_that_is_silent_is_shown_as_lost_and_counted_after_the_grace",
             "bridge/daemon/test_intake.py::test_a_real_end_within_the_grace_wins",
+            "bridge/daemon/test_lost_runs.py::test_a_run_that_lives_is_not_lost_and_one_that_is_killed_is",
+            "bridge/daemon/test_lost_runs.py::test_a_machine_that_was_suspended_comes_back_to_life",
+            "runtime/test_heartbeat.py::test_logs_that_hang_hold_up_neither_the_spans_nor_the_end",
         ),
     ),
     Row(

@@ -117,8 +117,12 @@ SECURITY = (
             "bridge/test_tls.py::test_certificate_files_are_read_again_when_they_have_changed",
             "bridge/test_tls.py::test_trust_that_was_withdrawn_counts_from_the_next_connection_on",
             "endtoend/test_grpc.py::test_the_collector_takes_everything_over_mutual_tls",
+            "bridge/daemon/test_tls_listeners.py::test_a_client_without_a_certificate_is_refused_where_one_is_wanted",
+            "bridge/daemon/test_tls_listeners.py::test_a_renewed_certificate_is_shown_to_the_next_client",
+            "bridge/daemon/test_tls_listeners.py::test_a_renewal_that_cannot_be_used_leaves_the_certificate_in_force_and_is_told",
+            "bridge/daemon/test_tls_listeners.py::test_tls_below_1_2_is_not_spoken_by_the_daemon",
+            "bridge/daemon/test_tls_listeners.py::test_files_that_cannot_be_used_are_named_with_the_reason",
         ),
-        why_not="the daemon itself listens without TLS; beyond loopback it wants a token and a proxy in front",
     ),
     Row(
         "the journal, dead letters and the bridge's state at rest",

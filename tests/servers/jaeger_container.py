@@ -75,7 +75,7 @@ class Container:
             environment={"JAEGER_LISTEN_HOST": "0.0.0.0"},
             # 0 lets the engine choose a free port, so that no two runs ever collide.
             ports={f"{port}/tcp": ("127.0.0.1", 0) for port in _PORTS.values()},
-            labels={_OWNER: f"{socket.gethostname()}:{owner or os.getpid()}"},
+            labels=owned_by(owner),
         )
         try:
             self.ports = self._start()
@@ -98,6 +98,11 @@ class Container:
     def stop(self) -> None:
         """Remove the container, whatever state it is in."""
         _remove(self._container)
+
+
+def owned_by(owner: int | None = None) -> dict[str, str]:
+    """Labels of a container that lives no longer than a process, this one by default."""
+    return {_OWNER: f"{socket.gethostname()}:{owner or os.getpid()}"}
 
 
 def remove_orphans(client: docker.DockerClient) -> None:

@@ -110,5 +110,10 @@ def server_binary(pytestconfig: pytest.Config) -> Callable[[str], Path]:
     return binary
 
 
+def refuse(config: pytest.Config, name: str, reason: str) -> NoReturn:
+    """Skip a test for want of something that is no server of the session; in CI it fails."""
+    config.stash[_SERVERS].refuse(name, reason)
+
+
 def _in_ci() -> bool:
     return os.environ.get("CI", "").lower() not in ("", "0", "false")

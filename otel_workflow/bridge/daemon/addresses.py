@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ipaddress
-import re
 import socket
 from collections.abc import Iterable
 from contextlib import suppress
@@ -15,16 +14,27 @@ from otel_workflow.errors import ConfigError
 
 __all__ = ("Address", "is_own", "parse_listen", "parse_place")
 
+_PROTOCOLS: tuple[Literal["http", "https", "grpc", "grpcs"], ...] = ("http", "https", "grpc", "grpcs")
 _ANY = frozenset({"0.0.0.0", "::", ""})  # noqa: S104 - to recognise it
 
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """A place to listen: ``host`` without brackets; port 0 lets the system choose."""
+    """A place to listen: ``host`` without brackets; port 0 lets the system choose; https and grpcs mean TLS."""
 
-    protocol: Literal["http", "grpc"]
+    protocol: Literal["http", "https", "grpc", "grpcs"]
     host: str
     port: int
+
+    @property
+    def is_tls(self) -> bool:
+        """True when connections are encrypted there."""
+        return self.protocol in ("https", "grpcs")
+
+    @property
+    def is_grpc(self) -> bool:
+        """True when gRPC is spoken there, with or without TLS."""
+        return self.protocol in ("grpc", "grpcs")
 
     @property
     def is_loopback(self) -> bool:
@@ -42,17 +52,18 @@ class Address:
 
 
 def parse_listen(text: str) -> Address:
-    """Read ``http://HOST:PORT`` or ``grpc://HOST:PORT``; raises ConfigError (OW-151)."""
-    parts = re.fullmatch(r"(http|grpc)://([^/]+)/?", text)
-    if parts is None:
-        raise _wrong("--listen", text, "http://127.0.0.1:4318 or grpc://127.0.0.1:4317")
-    host, port = _split("--listen", text, parts[2])
-    return Address("http" if parts[1] == "http" else "grpc", host, port)
+    """Read ``http://HOST:PORT`` or ``grpc://HOST:PORT``, with an s for TLS; raises ConfigError (OW-151)."""
+    for protocol in _PROTOCOLS:
+        if text.startswith(f"{protocol}://"):
+            place = text.removeprefix(f"{protocol}://").removesuffix("/")
+            return Address(protocol, *_split("--listen", text, place))
+    raise _wrong("--listen", text, "http://127.0.0.1:4318 or grpc://127.0.0.1:4317")
 
 
 def parse_place(flag: str, text: str) -> Address:
-    """Read ``HOST:PORT``; raises ConfigError (OW-151) that names the flag."""
-    return Address("http", *_split(flag, text, text))
+    """Read ``HOST:PORT`` or ``https://HOST:PORT``; raises ConfigError (OW-151) that names the flag."""
+    place = text.removeprefix("https://")
+    return Address("http" if place == text else "https", *_split(flag, text, place.removesuffix("/")))
 
 
 def _split(flag: str, text: str, place: str) -> tuple[str, int]:

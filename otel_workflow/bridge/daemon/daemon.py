@@ -22,6 +22,7 @@ from otel_workflow.bridge.daemon.plan import Plan
 from otel_workflow.bridge.daemon.pushing import Pushing
 from otel_workflow.bridge.daemon.routes import VIA, otlp_routes, shown_routes
 from otel_workflow.bridge.daemon.shipping import Backlog, Shipping
+from otel_workflow.bridge.daemon.tls import OwnCertificate
 from otel_workflow.bridge.http import OtlpHttpClient
 from otel_workflow.bridge.metrics import MetricsWriter
 from otel_workflow.journal.consumers import Consumer
@@ -39,8 +40,9 @@ _HANGS = 60.0
 class Daemon:
     """Runs from ``start`` to ``stop``; ``places`` says where it listens, once it was made.
 
-    Raises ConfigError (OW-150) when an address is taken and (OW-154) when it would send to itself;
-    then nothing is left open but the writer, which is the caller's until ``stop``.
+    Raises ConfigError (OW-150) when an address is taken, (OW-154) when it would send to itself and
+    (OW-157) when its certificate cannot be used; then nothing is left open but the writer, which is
+    the caller's until ``stop``.
     """
 
     def __init__(self, plan: Plan, writer: MetricsWriter, *, instance: str = "", step: Step = no_step) -> None:
@@ -48,6 +50,7 @@ class Daemon:
         self._writer = writer
         self._started = time.time()
         self._instance = instance or os.urandom(8).hex()
+        self._certificate = OwnCertificate(plan.tls) if plan.tls is not None else None
         self._forward = self._make_forward()
         self._counting = Counting(
             writer,
@@ -99,8 +102,8 @@ class Daemon:
         plan = self.plan
         wanted: dict[Address, dict[str, Route]] = {}
         for address in plan.listen:
-            if address.protocol == "grpc":
-                self._servers.append(GrpcServer(address, self._ingest, plan.token))
+            if address.is_grpc:
+                self._servers.append(GrpcServer(address, self._ingest, plan.token, self._shown_at(address)))
             else:
                 routes = wanted.setdefault(address, dict(shown_routes(None, self.health)))
                 routes.update(otlp_routes(self._ingest, plan.token))
@@ -108,7 +111,10 @@ class Daemon:
             routes = wanted.setdefault(plan.metrics, {})
             routes.update(shown_routes(self._writer, self.health, step=step))
         for address, routes in wanted.items():  # one by one: those that are open are closed when the next is taken
-            self._servers.append(HttpServer(address, routes))
+            self._servers.append(HttpServer(address, routes, self._shown_at(address)))
+
+    def _shown_at(self, address: Address) -> OwnCertificate | None:
+        return self._certificate if address.is_tls else None
 
     # -- life ---------------------------------------------------------------------------------
 
@@ -173,6 +179,8 @@ class Daemon:
         }
         if self._pushing is not None:
             document["push"] = {"last_success": self._pushing.last_success, "last_error": self._pushing.trouble}
+        if self._certificate is not None:
+            document["tls"] = {"last_error": self._certificate.trouble}
         if self._forward is not None:
             document["heard_again"] = self._forward.again
         return good, document

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from importlib import import_module
 from typing import Any, Literal
 
 from otel_workflow.bridge.daemon.addresses import Address
 from otel_workflow.bridge.daemon.ingest import MAX_WIRE, Ingest, OverloadedError, Taken, TooLargeError
 from otel_workflow.bridge.daemon.routes import VIA, is_allowed, partial_success
+from otel_workflow.bridge.daemon.tls import OwnCertificate
+from otel_workflow.bridge.grpc import grpc_library
 from otel_workflow.bridge.shown import one_line
 from otel_workflow.errors import ConfigError
 
@@ -33,15 +34,24 @@ _OPTIONS = (
 
 
 class GrpcServer:
-    """Listens at one address from ``start`` on; raises ConfigError (OW-150) when that is taken."""
+    """Listens at one address from ``start`` on, with TLS when given a certificate.
 
-    def __init__(self, address: Address, ingest: Ingest, token: bytes) -> None:
+    Raises ConfigError (OW-150) when the address is taken.
+    """
+
+    def __init__(
+        self, address: Address, ingest: Ingest, token: bytes, certificate: OwnCertificate | None = None
+    ) -> None:
         grpc = _grpc()
         self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="otel-workflow-grpc")
         self._server = grpc.server(self._pool, options=_OPTIONS, maximum_concurrent_rpcs=_MOST_AT_ONCE)
         self._server.add_generic_rpc_handlers((_handlers(grpc, ingest, token),))
         try:
-            port = self._server.add_insecure_port(address.place)
+            port = (
+                self._server.add_insecure_port(address.place)
+                if certificate is None
+                else self._server.add_secure_port(address.place, _credentials(grpc, certificate))
+            )
         except RuntimeError:
             port = 0
         if not port:
@@ -49,7 +59,7 @@ class GrpcServer:
             raise ConfigError(
                 f"cannot listen at {address.place}", code="OW-150", hint="stop who listens there, or name another"
             )
-        self.address = Address("grpc", address.host, port)
+        self.address = Address(address.protocol, address.host, port)
 
     def start(self) -> None:
         """Begin to answer."""
@@ -63,11 +73,31 @@ class GrpcServer:
 
 def _grpc() -> Any:
     try:
-        return import_module("grpc")  # by name: the package has no types
+        return grpc_library()  # which also keeps its words on each failed handshake off our stderr
     except ImportError as error:
         raise ConfigError(
-            "--listen grpc:// needs grpcio, which is not installed", code="OW-151", hint="pip install grpcio"
+            "--listen grpc:// and grpcs:// need grpcio, which is not installed",
+            code="OW-151",
+            hint="pip install grpcio",
         ) from error
+
+
+def _credentials(grpc: Any, certificate: OwnCertificate) -> Any:
+    """Return credentials that ask for the certificate anew with each connection; TLS 1.2 is gRPC's own least."""
+    shown = certificate.pem()
+
+    def configured() -> Any:
+        return grpc.ssl_server_certificate_configuration([(shown.key, shown.certificate)], shown.client_ca)
+
+    def renewed() -> Any:
+        nonlocal shown
+        found = certificate.pem()
+        if found is shown:
+            return None  # as before
+        shown = found
+        return configured()
+
+    return grpc.dynamic_ssl_server_credentials(configured(), renewed, certificate.wants_clients)
 
 
 def _handlers(grpc: Any, ingest: Ingest, token: bytes) -> Any:

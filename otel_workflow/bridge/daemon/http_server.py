@@ -18,6 +18,7 @@ from typing import Any
 
 from otel_workflow.bridge.daemon.addresses import Address
 from otel_workflow.bridge.daemon.ingest import Body, OverloadedError, TooLargeError
+from otel_workflow.bridge.daemon.tls import OwnCertificate
 from otel_workflow.errors import ConfigError
 from otel_workflow.version import VERSION
 
@@ -82,11 +83,16 @@ class Route:
 
 
 class HttpServer:
-    """Listens at one address from ``start`` on; raises ConfigError (OW-150) when that is taken."""
+    """Listens at one address from ``start`` on, with TLS when given a certificate.
 
-    def __init__(self, address: Address, routes: Mapping[str, Route]) -> None:
+    Raises ConfigError (OW-150) when the address is taken.
+    """
+
+    def __init__(
+        self, address: Address, routes: Mapping[str, Route], certificate: OwnCertificate | None = None
+    ) -> None:
         try:
-            self._server = _Server(address, routes)
+            self._server = _Server(address, routes, certificate)
         except (OSError, UnicodeError) as error:
             why = getattr(error, "strerror", None) or str(error)
             raise ConfigError(
@@ -94,7 +100,7 @@ class HttpServer:
                 code="OW-150",
                 hint="stop who listens there, or name another",
             ) from error
-        self.address = Address("http", address.host, self._server.server_address[1])
+        self.address = Address(address.protocol, address.host, self._server.server_address[1])
         self._thread = threading.Thread(
             target=self._server.serve_forever, args=(0.1,), name="otel-workflow-http", daemon=True
         )
@@ -117,10 +123,11 @@ class _Server(ThreadingHTTPServer):
     allow_reuse_address = True
     request_queue_size = 128
 
-    def __init__(self, address: Address, routes: Mapping[str, Route]) -> None:
+    def __init__(self, address: Address, routes: Mapping[str, Route], certificate: OwnCertificate | None) -> None:
         self.address_family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
         self.routes = routes
         self.stopping = False
+        self._certificate = certificate
         self._changed = threading.Condition()
         self._open: dict[socket.socket, bool] = {}
         super().__init__((address.host, address.port), _Handler)
@@ -131,6 +138,18 @@ class _Server(ThreadingHTTPServer):
         self.socket.bind(self.server_address)
         self.server_address = self.socket.getsockname()
         self.server_name, self.server_port = str(self.server_address[0]), self.server_address[1]
+
+    def get_request(self) -> tuple[socket.socket, Any]:
+        """Accept a connection; its handshake is its own thread's affair, so that nobody waits for it here."""
+        connection, address = super().get_request()
+        if self._certificate is None:
+            return connection, address
+        try:
+            context = self._certificate.context()
+            return context.wrap_socket(connection, server_side=True, do_handshake_on_connect=False), address
+        except (OSError, ValueError) as error:  # it is gone already, or spoke before the handshake
+            connection.close()
+            raise OSError("no connection") from error
 
     def process_request(self, request: Any, client_address: Any) -> None:
         with self._changed:
@@ -163,7 +182,8 @@ class _Server(ThreadingHTTPServer):
             self._changed.wait_for(lambda: not any(self._open.values()), timeout)
             for connection in self._open:
                 with suppress(OSError):
-                    connection.shutdown(socket.SHUT_RDWR)
+                    # The plain one: TLS would take its state from under the thread that reads.
+                    socket.socket.shutdown(connection, socket.SHUT_RDWR)
             self._changed.wait_for(lambda: not self._open, 1.0)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
@@ -178,6 +198,9 @@ class _Handler(BaseHTTPRequestHandler):
     server: _Server
 
     def setup(self) -> None:
+        if hasattr(self.request, "do_handshake"):
+            self.request.settimeout(REQUEST_SECONDS)
+            self.request.do_handshake()
         self._timed = _Timed(self.request)
         super().setup()
         self.rfile = io.BufferedReader(self._timed, _PIECE)
@@ -281,6 +304,7 @@ class _Handler(BaseHTTPRequestHandler):
         """Close gently: bytes that were not read would make the kernel cut the answer off, too."""
         with suppress(OSError):
             super().finish()
+            self._say_goodbye()
             self.request.shutdown(socket.SHUT_WR)
             end, left = time.monotonic() + _LINGER_SECONDS, _LINGER_BYTES
             while left > 0 and (seconds := end - time.monotonic()) > 0:
@@ -289,6 +313,13 @@ class _Handler(BaseHTTPRequestHandler):
                 if not data:
                     break
                 left -= len(data)
+
+    def _say_goodbye(self) -> None:
+        """Let a client of TLS know that this is the end and not somebody who cuts the line."""
+        if hasattr(self.request, "unwrap"):
+            with suppress(OSError, ValueError):
+                self.request.settimeout(_LINGER_SECONDS)
+                self.request.unwrap()
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the library's name
         """Say nothing."""

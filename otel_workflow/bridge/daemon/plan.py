@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from otel_workflow.bridge.daemon.addresses import Address, is_own
+from otel_workflow.bridge.daemon.tls import TlsFiles
 from otel_workflow.bridge.destination import Destination
 from otel_workflow.errors import ConfigError
 from otel_workflow.journal.upkeep import MAX_BYTES
@@ -23,8 +24,9 @@ class Plan:
     """Where a daemon reads, listens, shows and sends; ``push`` and ``metrics`` exclude each other.
 
     ``deadline``, ``lost_after`` and ``run_ttl`` are in seconds, ``journal_max`` is in bytes. Raises
-    ConfigError: OW-152 for addresses beyond loopback without a token, OW-153 for outputs that
-    exclude each other or lack a destination, OW-154 for a destination that is the daemon itself.
+    ConfigError: OW-152 for addresses beyond loopback where anybody could send, OW-153 for outputs
+    that exclude each other or lack a destination, OW-154 for a destination that is the daemon
+    itself, OW-157 for TLS without a certificate and the other way round.
     """
 
     state: Path
@@ -41,16 +43,36 @@ class Plan:
     journal_max: int = MAX_BYTES
     run_ttl: float = 86_400.0
     token: bytes = field(default=b"", repr=False)
+    tls: TlsFiles | None = None
 
     def __post_init__(self) -> None:
         self._check_outputs()
+        self._check_tls()
         for address in self.listen:
-            if not self.token and not address.is_loopback:
+            if not (self.token or self._knows_clients(address) or address.is_loopback):
                 raise ConfigError(
                     f"--listen {address} can be reached from elsewhere, and no token is set",
                     code="OW-152",
                     hint="give --token-file FILE, or listen at 127.0.0.1",
                 )
+
+    def _knows_clients(self, address: Address) -> bool:
+        """True when only who has a certificate of the given authority can connect."""
+        return address.is_tls and self.tls is not None and self.tls.client_ca is not None
+
+    def _check_tls(self) -> None:
+        places = [*self.listen, *([self.metrics] if self.metrics is not None else [])]
+        secure = [str(address) for address in places if address.is_tls]
+        if secure and self.tls is None:
+            raise ConfigError(
+                f"{secure[0]} needs a certificate", code="OW-157", hint="give --tls-cert FILE and --tls-key FILE"
+            )
+        if self.tls is not None and not secure:
+            raise ConfigError(
+                f"--tls-cert {str(self.tls.certificate)!r} is shown to nobody: no address has TLS",
+                code="OW-157",
+                hint="write --listen https://… or grpcs://…, or --metrics https://…",
+            )
 
     def _check_outputs(self) -> None:
         if self.push is not None and self.metrics is not None:

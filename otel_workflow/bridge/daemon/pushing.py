@@ -5,20 +5,19 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Mapping
-from dataclasses import replace
 
 from otel_workflow.bridge.answer import Answer
 from otel_workflow.bridge.destination import Destination
 from otel_workflow.bridge.metrics import MetricsWriter
 from otel_workflow.bridge.shipper import Client
 from otel_workflow.bridge.shown import one_line
+from otel_workflow.bridge.signals import destination_for
 from otel_workflow.errors import ConfigError
 from otel_workflow.guard import guarded
 
 __all__ = ("Pushing", "metrics_destination", "push_interval")
 
 _SEND_SECONDS = 10.0
-_SHARED = "OTEL_EXPORTER_OTLP_"
 
 
 def metrics_destination(environ: Mapping[str, str]) -> Destination | None:
@@ -26,22 +25,7 @@ def metrics_destination(environ: Mapping[str, str]) -> Destination | None:
 
     Raises ConfigError as ``Destination.from_environ`` does.
     """
-    # What traces are told is not for metrics, and what metrics are told is read as traces would be.
-    plain = {k: v for k, v in environ.items() if not k.startswith(f"{_SHARED}TRACES_") and k != "OTEL_TRACES_EXPORTER"}
-    own = {
-        k.replace(f"{_SHARED}METRICS_", f"{_SHARED}TRACES_"): v
-        for k, v in plain.items()
-        if k.startswith(f"{_SHARED}METRICS_")
-    }
-    try:
-        found = Destination.from_environ({**plain, **own})
-    except ConfigError as error:
-        raise ConfigError(
-            str(error.args[0]).replace("_TRACES_", "_METRICS_"), code=error.code, hint=error.hint
-        ) from error
-    if found is None or own.get(f"{_SHARED}TRACES_ENDPOINT", "").strip():
-        return found
-    return replace(found, url=found.url.removesuffix("/v1/traces") + "/v1/metrics")
+    return destination_for("metrics", environ)
 
 
 def push_interval(environ: Mapping[str, str]) -> float:

@@ -19,10 +19,17 @@ def bridge(
     ] = None,
     listen: Annotated[
         list[str] | None,
-        typer.Option("--listen", metavar="URL", help="Take OTLP at http://HOST:PORT or grpc://HOST:PORT; repeatable."),
+        typer.Option(
+            "--listen",
+            metavar="URL",
+            help="Take OTLP at http://HOST:PORT or grpc://HOST:PORT, https or grpcs for TLS; repeatable.",
+        ),
     ] = None,
     metrics: Annotated[
-        str | None, typer.Option("--metrics", metavar="HOST:PORT", help="Show the metrics at /metrics there.")
+        str | None,
+        typer.Option(
+            "--metrics", metavar="HOST:PORT", help="Show the metrics at /metrics there; https://HOST:PORT for TLS."
+        ),
     ] = None,
     push: Annotated[bool, typer.Option("--push", help="Push the metrics over OTLP instead of showing them.")] = False,
     state: Annotated[
@@ -36,6 +43,18 @@ def bridge(
     ] = "60",
     token_file: Annotated[
         Path | None, typer.Option("--token-file", metavar="F", help="The bearer token that senders of OTLP must give.")
+    ] = None,
+    tls_cert: Annotated[
+        Path | None, typer.Option("--tls-cert", metavar="F", help="The certificate for https and grpcs (OW_TLS_CERT).")
+    ] = None,
+    tls_key: Annotated[
+        Path | None, typer.Option("--tls-key", metavar="F", help="Its key, if not in the same file (OW_TLS_KEY).")
+    ] = None,
+    tls_client_ca: Annotated[
+        Path | None,
+        typer.Option(
+            "--tls-client-ca", metavar="F", help="Take only clients with a certificate it signed (OW_TLS_CLIENT_CA)."
+        ),
     ] = None,
 ) -> int:
     """Deliver what waits in journals, for ever, and count runs and phases exactly.
@@ -63,5 +82,8 @@ def bridge(
             forward=forward,
             lost_after=lost_after,
             token_file=token_file,
+            tls_cert=tls_cert,
+            tls_key=tls_key,
+            tls_client_ca=tls_client_ca,
         )
     )

@@ -23,6 +23,8 @@ LOOPBACK = parse_listen("http://127.0.0.1:4318")
         ("http://127.0.0.1:4318", Address("http", "127.0.0.1", 4318)),
         ("http://localhost:0/", Address("http", "localhost", 0)),
         ("grpc://[::1]:4317", Address("grpc", "::1", 4317)),
+        ("https://localhost:4318", Address("https", "localhost", 4318)),
+        ("grpcs://[::1]:4317", Address("grpcs", "::1", 4317)),
     ],
 )
 def test_an_address_is_read(text: str, expected: Address) -> None:
@@ -36,12 +38,14 @@ def test_an_address_is_read(text: str, expected: Address) -> None:
         "",
         "4318",
         "127.0.0.1:4318",
-        "https://x:1",
+        "https://x",
         "http://x",
         "http://x:port",
         "http://x:99999",
         "http://x:1/p",
         "http://u@x:1",
+        "httpss://x:1",
+        "grpcs://",
     ],
 )
 def test_what_is_no_address_is_named(text: str) -> None:
