@@ -37,7 +37,7 @@ MIB = 1 << 20
 # ---- the collector, a process of its own ---------------------------------------------------
 
 
-def receive() -> None:
+def receive(after: float) -> None:
     """Serve until stdin ends; each line in is answered with how many different spans came."""
     from otel_workflow.testing.http_server import HttpServer
     from otel_workflow.testing.port import HeldPort
@@ -47,7 +47,7 @@ def receive() -> None:
     ids: set[bytes] = set()
     came = [0]
     lock = threading.Lock()
-    slow = Reply(after=ANSWER_AFTER)
+    slow = Reply(after=after)
 
     def take(_signal: Signal, _path: str, _headers: Mapping[str, str], _raw: bytes, body: bytes) -> Reply:
         found = []
@@ -70,12 +70,11 @@ def receive() -> None:
 
 
 class Collector:
-    """The process above."""
+    """The process above; each answer comes after so many seconds."""
 
-    def __init__(self) -> None:
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "benchmarks.burst", "receive"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
-        )
+    def __init__(self, after: float = ANSWER_AFTER) -> None:
+        command = [sys.executable, "-m", "benchmarks.burst", "receive", str(after)]
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         self.endpoint = f"http://127.0.0.1:{int(self._line())}"
 
     def _line(self) -> bytes:
@@ -236,8 +235,8 @@ def main(count: int = COUNT) -> None:
 
 if __name__ == "__main__":
     match sys.argv[1:]:
-        case ["receive"]:
-            receive()
+        case ["receive", after]:
+            receive(float(after))
         case ["run", which, number]:
             burst(which, int(number))
         case [number]:
