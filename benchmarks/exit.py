@@ -2,7 +2,9 @@
 
 One process makes a hundred spans and returns. The stock way is the SDK with its batch processor
 and OTLP/HTTP exporter; ours is ``configure()``. Printed: seconds beyond the same work without
-telemetry, and what arrived or stayed to be sent later.
+telemetry, which runs in turns with it, and what arrived or stayed to be sent later. *Waiting* is the
+time between the last phase and the end of the process in which it did not work: all of it, less the
+CPU time of its threads. In that is also what it waited for a core.
 """
 
 from __future__ import annotations
@@ -10,7 +12,6 @@ from __future__ import annotations
 import os
 import socket
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -23,7 +24,7 @@ from otel_workflow.testing import FaultProxy, OtlpReceiver
 
 __all__ = ("main",)
 
-SPANS = 100
+SPANS, ROUNDS = 100, 3
 STOCK = f"""
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.trace import TracerProvider
@@ -41,6 +42,11 @@ with ow.workflow("bench"):
     for i in range({SPANS} - 1):
         with ow.phase("work"): pass
 """
+SAY = """
+import os, time
+os.write({}, b"%f %f" % (time.perf_counter(), time.process_time()))
+"""
+QUIET = [(os.POSIX_SPAWN_OPEN, 2, os.devnull, os.O_WRONLY, 0)]
 NOTHING = OURS.replace("ow.configure()", "import otel_workflow.runtime")
 
 
@@ -59,48 +65,59 @@ def _black_hole() -> Iterator[str]:
         yield f"http://127.0.0.1:{silent.getsockname()[1]}"
 
 
-def _run(program: str, endpoint: str, journal: str) -> float:
+def _run(program: str, endpoint: str, journal: str) -> tuple[float, float]:
+    """Return how long it took, and how long of its end it only waited (s)."""
     environ = {**os.environ, "OTEL_EXPORTER_OTLP_ENDPOINT": endpoint, "OW_JOURNAL": journal}
+    reading, writing = os.pipe()
+    os.set_inheritable(writing, True)
     began = time.perf_counter()
-    # Without a timeout: with one, Python looks for the end only every 50 ms.
-    subprocess.run([sys.executable, "-c", program], env=environ, check=True, stderr=subprocess.DEVNULL)
-    return time.perf_counter() - began
+    process = os.posix_spawn(
+        sys.executable, [sys.executable, "-c", program + SAY.format(writing)], environ, file_actions=QUIET
+    )
+    os.close(writing)
+    with os.fdopen(reading, "rb") as pipe:
+        said, used = map(float, pipe.readline().split())
+    _, status, usage = os.wait4(process, 0)
+    ended = time.perf_counter()
+    assert status == 0
+    return ended - began, max(ended - said - (usage.ru_utime + usage.ru_stime - used), 0.0)
 
 
-def _row(name: str, program: str, endpoint: str, base: float, arrived: Callable[[], int]) -> None:
-    rounds = 1 if program is STOCK else 3
-    times, waiting = [], 0
+def _row(name: str, program: str, endpoint: str, arrived: Callable[[], int]) -> None:
+    rounds = 1 if program is STOCK else ROUNDS
+    times, waited, waiting = [], [], 0
     for _ in range(rounds):
         with tempfile.TemporaryDirectory() as place:
+            base, _ = _run(NOTHING, "", str(Path(place) / "none"))
             journal = str(Path(place) / "j")
-            times.append(_run(program, endpoint, journal))
+            took, idle = _run(program, endpoint, journal)
+            times.append(took - base)
+            waited.append(idle)
             waiting = count_waiting(journal, budget=10.0).spans if program is OURS else 0
     lost = SPANS - arrived() // rounds - waiting
-    beyond = statistics.median(times) - base
-    print(f"| {name} | {beyond:.2f} | {arrived() // rounds} | {waiting} | {lost} |", flush=True)
+    beyond, idle = statistics.median(times), statistics.median(waited)
+    print(f"| {name} | {beyond:.2f} | {idle:.2f} | {arrived() // rounds} | {waiting} | {lost} |", flush=True)
 
 
 def main() -> None:
     """Print the table."""
-    with tempfile.TemporaryDirectory() as place:
-        base = statistics.median(_run(NOTHING, "", str(Path(place) / "j")) for _ in range(3))
     print("### Exit beside a collector\n\nSeconds beyond the same program without recording.\n")
-    print("| case | s | arrived | waiting in the journal | lost |\n|---|---:|---:|---:|---:|")
+    print("| case | s | waiting, s | arrived | waiting in the journal | lost |\n|---|---:|---:|---:|---:|---:|")
     for name, program in (("stock SDK", STOCK), ("otel-workflow", OURS)):
         with _refused() as endpoint:
-            _row(f"{name}, refused", program, endpoint, base, lambda: 0)
+            _row(f"{name}, refused", program, endpoint, lambda: 0)
         with _black_hole() as endpoint:
-            _row(f"{name}, black hole", program, endpoint, base, lambda: 0)
+            _row(f"{name}, black hole", program, endpoint, lambda: 0)
         with OtlpReceiver() as receiver:
-            _row(f"{name}, healthy", program, receiver.endpoint, base, lambda r=receiver: len(r.span_ids))  # type: ignore[misc]
+            _row(f"{name}, healthy", program, receiver.endpoint, lambda r=receiver: len(r.span_ids))  # type: ignore[misc]
         with OtlpReceiver() as receiver, FaultProxy(receiver.endpoint) as proxy:
             proxy.latency(0.06)  # each way
-            _row(f"{name}, healthy, 120 ms away", program, proxy.endpoint, base, lambda r=receiver: len(r.span_ids))  # type: ignore[misc]
+            _row(f"{name}, healthy, 120 ms away", program, proxy.endpoint, lambda r=receiver: len(r.span_ids))  # type: ignore[misc]
     os.environ["OTEL_EXPORTER_OTLP_PROTOCOL"] = "grpc"
     with _refused() as endpoint:
-        _row("otel-workflow over gRPC, refused", OURS, endpoint, base, lambda: 0)
+        _row("otel-workflow over gRPC, refused", OURS, endpoint, lambda: 0)
     with _black_hole() as endpoint:
-        _row("otel-workflow over gRPC, black hole", OURS, endpoint, base, lambda: 0)
+        _row("otel-workflow over gRPC, black hole", OURS, endpoint, lambda: 0)
     with OtlpReceiver(protocol="grpc") as receiver:
-        _row("otel-workflow over gRPC, healthy", OURS, receiver.endpoint, base, lambda: len(receiver.span_ids))
+        _row("otel-workflow over gRPC, healthy", OURS, receiver.endpoint, lambda: len(receiver.span_ids))
     del os.environ["OTEL_EXPORTER_OTLP_PROTOCOL"]

@@ -10,7 +10,7 @@ import pytest
 from benchmarks.__main__ import NAMES
 
 FOLDER = Path(__file__).parents[1] / "benchmarks"
-SHARED = {"__init__", "__main__", "timing"}
+SHARED = {"__init__", "__main__", "caused", "timing"}
 
 
 @pytest.mark.parametrize("name", NAMES)

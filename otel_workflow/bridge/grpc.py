@@ -164,7 +164,6 @@ class OtlpGrpcClient:
         authority = self._url.netloc.rpartition("@")[2]
         options: list[tuple[str, Any]] = [
             ("grpc.enable_retries", 0),
-            ("grpc.use_local_subchannel_pool", 1),  # or the back-off of a channel given up is met in the next
             ("grpc.max_receive_message_length", MAX_ANSWER),
             ("grpc.primary_user_agent", USER_AGENT),
             ("grpc.default_authority", authority),

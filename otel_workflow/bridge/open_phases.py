@@ -12,9 +12,10 @@ again, and a later end that says something else becomes a correction.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
+from itertools import islice
 
 from otel_workflow.errors import DecodeError
 from otel_workflow.events import END_TRANSITIONS, TRANSITIONS, Event
@@ -209,17 +210,18 @@ class OpenPhases:
 
     # -- out ------------------------------------------------------------------------------------
 
-    def finished(self) -> list[tuple[bytes, Ended]]:
-        """Return what has ended since the last call, with its ids."""
-        ending, self._ending = list(self._ending.items()), {}
-        for ids, ended in ending:
+    def finished(self) -> Iterator[tuple[bytes, Ended]]:
+        """Yield what has ended since the last call, with its ids; one after the other, so that a caller can pause."""
+        ending, self._ending = self._ending, {}
+        for ids, ended in ending.items():
             if ended.late is None:
                 self._ended[ids] = ended.heard
                 if ended.phase is not None:
                     self._discard(ids)
-        while len(self._ended) > _KEPT:
-            del self._ended[next(iter(self._ended))]
-        return ending
+            yield ids, ended
+        # All at once: looking for the oldest passes over every place that was emptied before it.
+        for ids in list(islice(self._ended, max(len(self._ended) - _KEPT, 0))):
+            del self._ended[ids]
 
     def folded(self, ids: bytes, ended: Ended) -> PhaseRun | None:
         """Return what the fold makes of something finished; None, and open again, if its end does not parse."""

@@ -16,7 +16,7 @@ The field numbers are those of ``trace.proto``, ``common.proto`` and ``resource.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
@@ -33,6 +33,7 @@ __all__ = (
     "encode_span",
     "encode_value",
     "event_field",
+    "go_on",
     "join_request",
     "link_field",
     "span_message",
@@ -48,6 +49,7 @@ SPAN_ATTRIBUTES, EVENT_ATTRIBUTES, LINK_ATTRIBUTES = b"\x4a", b"\x1a", b"\x22"
 
 _DEPTH = 32  # a protobuf reader follows about 100 messages down; a level of ours takes two or three
 _NODES = 100_000  # a list that holds itself twice would otherwise be 2 ** _DEPTH values
+_PIECE = 96  # parts, of which each span has three; 32 spans are joined in some 20 us
 _TRUNCATED = "[truncated]"
 
 _SMALL = tuple(bytes((number,)) for number in range(128))
@@ -318,6 +320,10 @@ def encode_span(span: SpanData) -> bytes:
 # ---- requests ---------------------------------------------------------------------------
 
 
+def go_on() -> None:
+    """Take no breath: nobody is kept waiting."""
+
+
 def encode_resource(attributes: Mapping[str, object]) -> bytes:
     """Encode a ``Resource`` message; its schema URL stands beside it, in the group."""
     return encode_attributes(b"\x0a", attributes)
@@ -328,38 +334,54 @@ def encode_scope(name: str = "", version: str = "", attributes: Mapping[str, obj
     return _text_field(b"\x0a", name) + _text_field(b"\x12", version) + encode_attributes(b"\x1a", attributes or {})
 
 
-def encode_request(groups: Iterable[Group]) -> bytes:
+def encode_request(groups: Iterable[Group], breathe: Callable[[], object] = go_on) -> bytes:
     """Join encoded spans into an ``ExportTraceServiceRequest``.
 
     Groups of equal resource bytes become one, and within it those of equal scope bytes, in the
-    order in which they first appear. Joining costs next to nothing, so spans wait as bytes.
+    order in which they first appear. Joining costs little, so spans wait as bytes; ``breathe`` is
+    called every few dozen of them.
     """
     resources: dict[tuple[bytes, str], dict[tuple[bytes, str], list[bytes]]] = {}
     for resource, resource_url, scope, scope_url, spans in groups:
         scopes = resources.setdefault((resource, resource_url), {})
         scopes.setdefault((scope, scope_url), []).extend(spans)
     return join_request(
-        (*key, [(*scope, spans) for scope, spans in scopes.items()]) for key, scopes in resources.items()
+        ((*key, [(*scope, spans) for scope, spans in scopes.items()]) for key, scopes in resources.items()), breathe
     )
 
 
-def join_request(resources: Iterable[tuple[bytes, str, Iterable[tuple[bytes, str, Iterable[bytes]]]]]) -> bytes:
+def join_request(
+    resources: Iterable[tuple[bytes, str, Iterable[tuple[bytes, str, Iterable[bytes]]]]],
+    breathe: Callable[[], object] = go_on,
+) -> bytes:
     """Write a request from what is grouped already: resources, in each its scopes, in each its spans.
 
-    Its bytes are copied once: no other thread of the program runs meanwhile, and a request is large.
+    No other thread of the program runs while Python works here, and a request is large: so it is put
+    together from pieces, and ``breathe`` is called between them.
     """
     out: list[bytes] = []
     for resource, resource_url, scopes in resources:
         body = [_sized(b"\x0a", resource)]
         for scope, scope_url, spans in scopes:
             parts = [_sized(b"\x0a", scope)]
-            for span in spans:
-                parts += (b"\x12", varint(len(span)), span)
+            parts += _pieces(spans, breathe)
             parts.append(_text_field(b"\x1a", scope_url))
             body += (b"\x12", varint(sum(map(len, parts))), *parts)
         body.append(_text_field(b"\x1a", resource_url))
         out += (b"\x0a", varint(sum(map(len, body))), *body)
     return b"".join(out)
+
+
+def _pieces(spans: Iterable[bytes], breathe: Callable[[], object]) -> Iterator[bytes]:
+    """Yield spans as fields of their scope, some at a time."""
+    parts: list[bytes] = []
+    for span in spans:
+        parts += (b"\x12", varint(len(span)), span)
+        if len(parts) >= _PIECE:
+            yield b"".join(parts)
+            parts.clear()
+            breathe()
+    yield b"".join(parts)
 
 
 # ---- reading ----------------------------------------------------------------------------

@@ -18,6 +18,7 @@ from otel_workflow.bridge.otlp import (
     encode_resource,
     encode_scope,
     encode_span,
+    go_on,
 )
 from otel_workflow.bridge.pairs import PairEncoder
 from otel_workflow.bridge.span_data import SpanData
@@ -40,6 +41,7 @@ _REMEMBERED_NS = 8 * 86_400 * 1_000_000_000
 """How long a sent key is kept after it was last of use: a day longer than retired segments are."""
 _DAY_NS = 86_400 * 1_000_000_000
 _BREATH = 4  # records; a usual one takes 5 us, one for the fold some 50
+_BATCHED = 64  # spans that are only looked at
 _HEAVY = 10  # as a shift: a record costs a budget one, and one more for each KiB
 _NO_END = float("inf")
 _time_of = struct.Struct("<Q").unpack_from
@@ -65,7 +67,7 @@ class Pump:
         self.size = 0
         self.late_verdicts = 0
         self.behind = False
-        self.breathe: Callable[[], object] = _go_on
+        self.breathe: Callable[[], object] = go_on
         self._left = _NO_END
         self._queued_keys: set[str] = set()
         self._phases = OpenPhases((self.sent_keys, self._queued_keys))
@@ -285,7 +287,9 @@ class Pump:
         """Return the next spans to send, oldest first; they stay waiting until ``settled``."""
         chosen: list[Waiting] = []
         size = 0
-        for waiting in self.waiting:
+        for number, waiting in enumerate(self.waiting):
+            if not number % _BATCHED:
+                self.breathe()
             if chosen and (size + len(waiting.span) > max_bytes or len(chosen) >= max_spans):
                 break
             chosen.append(waiting)
@@ -331,10 +335,6 @@ class Pump:
         if self._owners.get(source.owner) is source:
             for known in (self._owners, self._groups, self._last_events, self._last_spans):
                 known.pop(source.owner, None)
-
-
-def _go_on() -> None:
-    """Take no breath: nobody is kept waiting."""
 
 
 def _is_ours(flags: int) -> bool:

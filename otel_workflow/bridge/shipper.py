@@ -151,7 +151,7 @@ class Shipper:
 
     def _try(self, batch: list[Waiting], deadline: float, trial: _Trial, limit: int = MAX_BYTES) -> bool:
         """Send a part of a batch; False when everything from here on stays waiting."""
-        body = request_of(batch)
+        body = request_of(batch, self.pump.breathe)
         if len(body) > MAX_BYTES and len(batch) > 1:  # many small spans, each with a resource of its own
             return self._halve(batch, deadline, trial)
         trimmed = len(batch) == 1 and len(batch[0].span) > limit

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from otel_workflow.bridge.otlp import encode_request
+from otel_workflow.bridge.otlp import encode_request, go_on
 from otel_workflow.journal.reader import Record
 
 __all__ = ("Group", "Progress", "Source", "Waiting", "request_of")
+
+_BREATH = 64  # spans; grouping one takes some 0.2 us
 
 Group = tuple[bytes, str, bytes, str]
 """Resource bytes, their schema URL, scope bytes, their schema URL."""
@@ -78,9 +80,14 @@ class Progress:
         return self.acknowledged
 
 
-def request_of(batch: list[Waiting]) -> bytes:
-    """Return an ExportTraceServiceRequest with these spans, grouped by resource and scope."""
+def request_of(batch: list[Waiting], breathe: Callable[[], object] = go_on) -> bytes:
+    """Return an ExportTraceServiceRequest with these spans, grouped by resource and scope.
+
+    ``breathe`` is called all along: a large request takes milliseconds to put together.
+    """
     groups: dict[Group, list[bytes]] = {}
-    for waiting in batch:
+    for number, waiting in enumerate(batch):
+        if not number % _BREATH:
+            breathe()
         groups.setdefault(waiting.group, []).append(waiting.span)
-    return encode_request((*group, spans) for group, spans in groups.items())
+    return encode_request(((*group, spans) for group, spans in groups.items()), breathe)

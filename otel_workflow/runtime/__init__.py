@@ -53,6 +53,7 @@ __all__ = ("Runtime", "configure", "configure_from_environment")
 
 _logger = logging.getLogger("otel_workflow")
 _EXIT_DEADLINE = 2.0
+_COUNT_SECONDS = 0.05  # for what waits, after all patience is used up: it has to fit into the 0.3 s as well
 
 
 class Runtime:
@@ -134,7 +135,7 @@ class Runtime:
         if self.journal is None:
             _logger.warning("otel-workflow: spans in memory were not delivered to %s and are lost", where)
             return
-        count = count_waiting(self.journal, self._destination.key)
+        count = count_waiting(self.journal, self._destination.key, _COUNT_SECONDS)
         if count.spans:
             _logger.warning(
                 "otel-workflow: %s%s for %s; send with: otel-workflow ship --journal %s",

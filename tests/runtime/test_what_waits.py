@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -11,9 +10,9 @@ import pytest
 
 from otel_workflow import runtime
 from otel_workflow.bridge.destination import Destination
-from otel_workflow.bridge.directory import count_waiting
 from otel_workflow.cli.shipping import Shipped
 from otel_workflow.cli.verbs.ship import _report
+from otel_workflow.runtime.delivery import PATIENCE
 from otel_workflow.settings import Settings
 from tests.journal.old_files import dead_segment, event
 
@@ -21,7 +20,7 @@ WHERE = Destination("http://127.0.0.1:9/v1/traces")
 
 
 def _said(directory: Path, budget: float, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> str:
-    monkeypatch.setattr(runtime, "count_waiting", partial(count_waiting, budget=budget))
+    monkeypatch.setattr(runtime, "_COUNT_SECONDS", budget)
     recorder: Any = SimpleNamespace(journal=SimpleNamespace(directory=directory))
     runtime.Runtime(recorder, Settings.read({}), WHERE)._say_what_waits()
     return caplog.messages[-1]
@@ -44,3 +43,8 @@ def test_ship_says_at_least_where_it_stopped_to_count(
     waits, others = capsys.readouterr().err.splitlines()
     assert waits.startswith(f"{least}5 spans still waiting: time ran out; ")
     assert others.startswith(f"{least}3 spans recorded for another endpoint stay in ")
+
+
+def test_all_that_an_exit_waits_for_fits_into_what_we_promise() -> None:
+    """exit while the collector is down or silent: patience, then counting what waits."""
+    assert PATIENCE + runtime._COUNT_SECONDS <= 0.3
