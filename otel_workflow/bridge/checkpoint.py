@@ -63,9 +63,12 @@ class Checkpoint:
 
 
 class CheckpointFile:
-    """The checkpoint of a directory for one destination, written by whoever holds the shipper's lock."""
+    """The checkpoint of a directory for one destination, written by whoever holds the shipper's lock.
 
-    def __init__(self, directory: str | os.PathLike[str], destination: str) -> None:
+    Without a destination it may be read, whichever it is for.
+    """
+
+    def __init__(self, directory: str | os.PathLike[str], destination: str | None = None) -> None:
         self._file = Cursor(directory, "resume")
         self._file.path = Path(directory) / "resume.json"
         self._destination = destination
@@ -74,7 +77,8 @@ class CheckpointFile:
         """Return what was saved last for this destination, if all of it is as it was written."""
         said = self._file.load()
         text = said.get("state")
-        if said.get("version") != VERSION or said.get("destination") != self._destination or not isinstance(text, str):
+        ours = self._destination in (None, said.get("destination"))
+        if said.get("version") != VERSION or not ours or not isinstance(text, str):
             return None
         try:
             return _decoded(json.loads(text)) if crc32(text.encode()) == said.get("crc") else None

@@ -13,11 +13,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from otel_workflow.bridge.checkpoint import Checkpoint, CheckpointFile
 from otel_workflow.bridge.pump import CORRECTION, Pump, Waiting
 from otel_workflow.bridge.sources import SegmentSource
 from otel_workflow.bridge.span_times import start_of
 from otel_workflow.events import TRANSITIONS
-from otel_workflow.journal import END, EVENT, Cursor, JournalReader, Record, Segment
+from otel_workflow.journal import EVENT, Cursor, JournalReader, Record, Segment
 from otel_workflow.journal.ledger import Ledger
 from otel_workflow.journal.retention import QUARANTINE, files_in
 
@@ -40,7 +41,14 @@ class ReadSegment(SegmentSource):
         self.cut = False
         self._until = until
         self.began: set[bytes] = set()
-        self.dropped: dict[str, int] = {}
+
+    @property
+    def dropped(self) -> dict[str, int]:
+        """Which records its process had dropped when it left it, by reason."""
+        try:
+            return {str(reason): int(count) for reason, count in json.loads(self.segment.dropped or "{}").items()}
+        except (ValueError, TypeError, AttributeError):
+            return {}
 
     def read(self) -> Iterator[Record]:
         """Yield the records that came since the last call."""
@@ -51,18 +59,9 @@ class ReadSegment(SegmentSource):
             if time.monotonic() > self._until:
                 self.cut = True
                 return
-            if record.kind == END:
-                self._note_dropped(record.payload)
-            elif record.kind == EVENT and record.payload[1:2] == _STARTED:
+            if record.kind == EVENT and record.payload[1:2] == _STARTED:
                 self.began.add(record.payload[_IDS])
             yield record
-
-    def _note_dropped(self, payload: bytes) -> None:
-        try:
-            said = json.loads(payload)["dropped"]
-            self.dropped = {str(reason): int(count) for reason, count in said.items()}
-        except (ValueError, KeyError, TypeError, AttributeError):
-            return
 
 
 @dataclass(slots=True)
@@ -87,7 +86,7 @@ class Backlog:
     @property
     def dropped(self) -> dict[str, int]:
         """Dropped records by reason: by their writers, each one's last word, since its counts only grow; by upkeep."""
-        last = {source.owner: source.dropped for source in self.sources if source.dropped}
+        last = {source.owner: source.dropped for source in self.sources if source.segment.dropped}
         total = dict(self.evicted)
         for counts in last.values():
             for reason, count in counts.items():
@@ -112,6 +111,7 @@ def look_at(directory: str | os.PathLike[str], destination: str | None = None, b
     found.quarantined = {**dict.fromkeys(_set_aside(reader.directory), "set aside"), **reader.quarantined}
     found.evicted = Ledger(directory).dropped
     ours = [s for s in found.sources if destination in (None, s.header.get("destination") or destination)]
+    _go_on(pump, found.sources, CheckpointFile(directory).load())
     pump.read(ours, force=True)  # all at once: a sealed segment alone would look like a dead process's
     found.complete = not reader.cut and not any(source.cut for source in ours)
     found.waiting = sum(found.complete or not waiting.key for waiting in pump.waiting)
@@ -124,6 +124,15 @@ def look_at(directory: str | os.PathLike[str], destination: str | None = None, b
         source.name for source in found.sources if source.began & interrupted or not pump.is_done_with(source)
     }
     return found
+
+
+def _go_on(pump: Pump, sources: list[ReadSegment], checkpoint: Checkpoint | None) -> None:
+    """Leave out what a shipper has read and delivered, but for what it says of phases that are open."""
+    if checkpoint is not None and checkpoint.apply(pump, sources):
+        named = {source.name: source for source in sources}
+        for _, name, payload in checkpoint.known.said:
+            if name in named and payload[1:2] == _STARTED:
+                named[name].began.add(payload[_IDS])
 
 
 def _set_aside(directory: Path) -> list[str]:

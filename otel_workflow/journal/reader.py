@@ -39,7 +39,7 @@ class JournalReader:
         self._strangers: dict[Path, tuple[int, int, int]] = {}
         self._places = [self.directory, *([self.directory / RETIRED] if retired else [])]
         self._sorted: list[Segment] | None = None
-        self._listed: dict[str, Path] | None = None
+        self._listed: dict[str, str] | None = None
         self._headless: list[Segment] = []
 
     def segments(self) -> list[Segment]:
@@ -61,7 +61,7 @@ class JournalReader:
             self._sorted = sorted(self._segments.values(), key=_age)
         return self._sorted
 
-    def _take(self, files: dict[str, Path], vanishing: set[str]) -> None:
+    def _take(self, files: dict[str, str], vanishing: set[str]) -> None:
         """Follow what is new, let go of what is gone, and go on in a pack where a file was put into one."""
         packed = self._packed(files)
         for name in vanishing & packed.keys():
@@ -75,27 +75,26 @@ class JournalReader:
                 self.cut = True
                 break
             known = self._segments.get(name)
-            if known is None or known.path != path:
-                self._look_at(path)
+            if known is None or str(known.path) != path:
+                self._look_at(Path(path))
         for name, member in packed.items():
             known = self._segments.get(name)
             if name not in files and known is not member:
                 self._follow_into(member, known)
-        here = {*files.values(), *(path for path in self._strangers if path.suffix == PACK and path.exists())}
-        self._strangers = {path: seen for path, seen in self._strangers.items() if path in here}
+        self._strangers = {path: seen for path, seen in self._strangers.items() if _is_here(path, files)}
         strangers = {path.name for path in self._strangers}
         for name in [name for name in self.quarantined if name not in strangers]:
             del self.quarantined[name]
 
-    def _files(self) -> dict[str, Path]:
-        """Return what may be segments or packs, by name; what lies in two places is in its older one."""
-        found: dict[str, Path] = {}
+    def _files(self) -> dict[str, str]:
+        """Return paths of what may be segments or packs, by name; what lies in two places is in its older one."""
+        found: dict[str, str] = {}  # 20,000 objects of pathlib would take longer than all the rest of a listing
         for place in self._places:  # retired ones last: what moves meanwhile is then seen twice, not never
             try:
                 with os.scandir(place) as entries:
                     for entry in entries:
                         if entry.name.endswith((SUFFIX, SPRING, PACK)) and not entry.name.startswith("."):
-                            found.setdefault(entry.name, Path(entry.path))
+                            found.setdefault(entry.name, entry.path)
             except FileNotFoundError:
                 continue
             except OSError as error:
@@ -106,9 +105,9 @@ class JournalReader:
                 ) from error
         return found
 
-    def _packed(self, files: dict[str, Path]) -> dict[str, Member]:
+    def _packed(self, files: dict[str, str]) -> dict[str, Member]:
         """Return the members of all packs by name, and take the packs out of ``files``."""
-        paths = {files.pop(name) for name in [name for name in files if name.endswith(PACK)]}
+        paths = {Path(files.pop(name)) for name in [name for name in files if name.endswith(PACK)]}
         for path in self._packs.keys() - paths:
             del self._packs[path]
         for path in paths - self._packs.keys():
@@ -181,6 +180,10 @@ class JournalReader:
 
 def _state(status: os.stat_result) -> tuple[int, int, int]:
     return status.st_size, status.st_mtime_ns, status.st_ctime_ns
+
+
+def _is_here(path: Path, files: dict[str, str]) -> bool:
+    return path.exists() if path.suffix == PACK else files.get(path.name) == str(path)
 
 
 def _age(segment: Segment) -> tuple[str, bool, str]:
