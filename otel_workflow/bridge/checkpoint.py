@@ -6,6 +6,7 @@ lost, older than the cursor, torn, or of another version: then everything is rea
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import struct
@@ -18,7 +19,7 @@ from zlib import crc32
 
 from otel_workflow.bridge.pump import Pump
 from otel_workflow.bridge.sources import SegmentSource
-from otel_workflow.bridge.waiting import Remembered, Said
+from otel_workflow.bridge.waiting import Counted, Remembered, Said
 from otel_workflow.journal.cursor import Cursor
 from otel_workflow.journal.segment import Place
 
@@ -32,10 +33,14 @@ _head = struct.Struct(f"<{_IDS}sB")
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """What a pump remembered, and how each of the segments stood that it had read from, by name."""
+    """What a pump remembered, and how each of the segments stood that it had read from, by name.
+
+    ``counted`` are the spans that it did not deliver but count.
+    """
 
     known: Remembered
     places: Mapping[str, Place] = field(default_factory=dict)
+    counted: Counted | None = None
 
     @classmethod
     def of(cls, pump: Pump, sources: Iterable[SegmentSource]) -> Checkpoint | None:
@@ -56,10 +61,26 @@ class Checkpoint:
         here = [source for source in sources if source.name in self.places]
         if any(pump.acknowledged.get(source.name, 0) < self.places[source.name].position for source in here):
             return False  # somebody wants them again
+        self._go_on(pump, here)
+        return True
+
+    def apply_counted(self, pump: Pump, sources: Iterable[SegmentSource]) -> bool:
+        """Let a pump that only counts go on from here, if nothing of what was counted was delivered or has gone."""
+        here = [source for source in sources if source.name in self.places]
+        if self.counted is None or len(here) < len(self.places):
+            return False
+        if any(pump.acknowledged.get(name, 0) != said[0] for name, said in self.counted.by_source.items()):
+            return False
+        if pump.sent_keys.keys() & self.counted.by_key.keys():
+            return False
+        pump.sent_keys.update(dict.fromkeys(self.counted.by_key, pump.now()))
+        self._go_on(pump, here)
+        return True
+
+    def _go_on(self, pump: Pump, here: list[SegmentSource]) -> None:
         for source in here:
             source.segment.go_on_at(self.places[source.name])
         pump.recall(here, self.known)
-        return True
 
 
 class CheckpointFile:
@@ -68,9 +89,11 @@ class CheckpointFile:
     Without a destination it may be read, whichever it is for.
     """
 
-    def __init__(self, directory: str | os.PathLike[str], destination: str | None = None) -> None:
-        self._file = Cursor(directory, "resume")
-        self._file.path = Path(directory) / "resume.json"
+    def __init__(
+        self, directory: str | os.PathLike[str], destination: str | None = None, name: str = "resume.json"
+    ) -> None:
+        self._file = Cursor(directory, name)
+        self._file.path = Path(directory) / name
         self._destination = destination
 
     def load(self) -> Checkpoint | None:
@@ -85,6 +108,11 @@ class CheckpointFile:
         except (ValueError, TypeError, LookupError, AttributeError, RecursionError, struct.error):
             return None
 
+    def drop(self) -> None:
+        """Delete it, as far as that can be done."""
+        with contextlib.suppress(OSError):
+            self._file.path.unlink()
+
     def save(self, checkpoint: Checkpoint) -> bool:
         """Replace what is there; False when the disk did not take it (the old one then stays)."""
         text = json.dumps(_encoded(checkpoint), separators=(",", ":"))
@@ -93,13 +121,14 @@ class CheckpointFile:
 
 
 def _encoded(checkpoint: Checkpoint) -> dict[str, Any]:
-    known = checkpoint.known
+    known, counted = checkpoint.known, checkpoint.counted
     return {
         "places": {name: list(place) for name, place in checkpoint.places.items()},
         "read": known.read,
         "newest": known.newest,
         "said": [[owner, source, _text(payload)] for owner, source, payload in known.said],
         "ended": _text(b"".join(_packed(known.ended))),
+        "counted": None if counted is None else [counted.by_source, counted.by_key],
     }
 
 
@@ -111,7 +140,13 @@ def _decoded(state: dict[str, Any]) -> Checkpoint:
         said,
         dict(_unpacked(a2b_base64(state["ended"]))),
     )
-    return Checkpoint(known, {str(name): Place(*place) for name, place in state["places"].items()})
+    counted = None
+    if state["counted"] is not None:
+        by_source, by_key = state["counted"]
+        counted = Counted(
+            {name: (before, count, oldest) for name, (before, count, oldest) in by_source.items()}, by_key
+        )
+    return Checkpoint(known, {str(name): Place(*place) for name, place in state["places"].items()}, counted)
 
 
 def _text(data: bytes) -> str:

@@ -21,6 +21,7 @@ from otel_workflow.bridge.dead import letter_of
 from otel_workflow.bridge.pump import Pump, Waiting
 from otel_workflow.bridge.shipper import READ_AT_ONCE, Client, Shipper
 from otel_workflow.bridge.sources import SegmentSource, sources_of
+from otel_workflow.bridge.tally import Tally
 from otel_workflow.journal import Cursor, DeadLetters, DirectoryLock, JournalReader, Segment
 from otel_workflow.journal.consumers import Consumers
 from otel_workflow.journal.upkeep import MAX_BYTES, Upkeep
@@ -33,6 +34,8 @@ _WORTH = 1024 * 1024
 """Bytes; a restart reads less than that in a few milliseconds, so nothing is kept for it."""
 _CHECKPOINT_BYTES = 8 * 1024 * 1024
 _CHECKPOINT_SECONDS = 10.0
+_TALLY_SECONDS, _TALLY_EVERY, _TALLY_AGAIN = 0.02, 1.0, 10.0
+"""How long what waits is counted at once while a backend is away, how often, and how often when all of it was."""
 
 
 class DirectoryShipper:
@@ -73,6 +76,9 @@ class DirectoryShipper:
         self._checkpoints = CheckpointFile(directory, destination)
         self._checkpoint: Checkpoint | None = None
         self._kept, self._kept_at = 0, 0.0
+        self._tally: Tally | None = None
+        self._tally_due = 0.0
+        self._tallied = -1
         self._turn = threading.Lock()
 
     def acquire(self) -> bool:
@@ -135,9 +141,36 @@ class DirectoryShipper:
         """Send everything that is ready; True when nothing waits any more."""
         done = self.shipper.drain(self.sources(), time.monotonic() + timeout, force=force)
         if done:
+            self._drop_tally()
             self.retire()
+        else:
+            self._count_ahead()
         self.keep_up()
         return done
+
+    def _drop_tally(self) -> None:
+        if self._tally is not None:
+            self._tally.drop()
+            self._tally = None
+
+    def _count_ahead(self) -> None:
+        """Count a little of what waits, if nothing gets through."""
+        now, progress = time.monotonic(), self.shipper.books.delivered + self.shipper.books.refused
+        if progress != self._tallied:
+            self._tally, self._tallied, self._tally_due = None, progress, now + _TALLY_EVERY
+        if self._closing or now < self._tally_due or not self.lock.held:
+            return
+        if self._tally is None:
+            self._tally = Tally(
+                self.directory,
+                self.destination,
+                dict(self.pump.acknowledged),
+                dict(self.pump.sent_keys),
+                self.pump.breathe,
+                self._run_ttl_ns,
+            )
+        self._tally.go_on(_TALLY_SECONDS)
+        self._tally_due = time.monotonic() + (_TALLY_EVERY if self._tally.behind else _TALLY_AGAIN)
 
     def retire(self) -> None:
         """Move segments out of the way that are finished, delivered, and needed by nobody else.

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from otel_workflow.bridge.otlp import encode_request
 from otel_workflow.journal.reader import Record
 
-__all__ = ("Group", "Progress", "Remembered", "Said", "Source", "Waiting", "request_of")
+__all__ = ("Counted", "Group", "Progress", "Remembered", "Said", "Source", "Waiting", "request_of")
 
 Group = tuple[bytes, str, bytes, str]
 """Resource bytes, their schema URL, scope bytes, their schema URL."""
@@ -93,6 +93,19 @@ class Remembered:
     newest: dict[str, int] = field(default_factory=dict)
     said: list[Said] = field(default_factory=list)
     ended: dict[bytes, tuple[int, ...]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """Spans that were counted and not sent.
+
+    ``by_source`` says up to where the source was acknowledged then, how many of its spans wait, and
+    when the oldest of them began (ns). ``by_key`` are the spans that are remembered by keys, with
+    when they began; 0 for those that are among a source's.
+    """
+
+    by_source: dict[str, tuple[int, int, int]] = field(default_factory=dict)
+    by_key: dict[str, int] = field(default_factory=dict)
 
 
 def request_of(batch: list[Waiting]) -> bytes:

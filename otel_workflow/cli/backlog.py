@@ -17,6 +17,7 @@ from otel_workflow.bridge.checkpoint import Checkpoint, CheckpointFile
 from otel_workflow.bridge.pump import CORRECTION, Pump, Waiting
 from otel_workflow.bridge.sources import SegmentSource
 from otel_workflow.bridge.span_times import start_of
+from otel_workflow.bridge.tally import WAITING
 from otel_workflow.events import TRANSITIONS
 from otel_workflow.journal import EVENT, Cursor, JournalReader, Record, Segment
 from otel_workflow.journal.ledger import Ledger
@@ -94,8 +95,16 @@ class Backlog:
         return total
 
 
-def look_at(directory: str | os.PathLike[str], destination: str | None = None, budget: float = float("inf")) -> Backlog:
+def look_at(
+    directory: str | os.PathLike[str],
+    destination: str | None = None,
+    budget: float = float("inf"),
+    *,
+    counted: bool = False,
+) -> Backlog:
     """Read the directory's unretired segments, within ``budget`` seconds.
+
+    ``counted`` takes from a shipper what it has counted already; ``kept_back`` is then not known.
 
     With a destination key, spans recorded for another one are not counted as waiting. Raises
     JournalError (OW-202) when the directory cannot be read.
@@ -111,12 +120,16 @@ def look_at(directory: str | os.PathLike[str], destination: str | None = None, b
     found.quarantined = {**dict.fromkeys(_set_aside(reader.directory), "set aside"), **reader.quarantined}
     found.evicted = Ledger(directory).dropped
     ours = [s for s in found.sources if destination in (None, s.header.get("destination") or destination)]
-    _go_on(pump, found.sources, CheckpointFile(directory).load())
+    tally = CheckpointFile(directory, destination, WAITING).load() if counted else None
+    if tally is None or not tally.apply_counted(pump, found.sources):
+        tally = None
+        _go_on(pump, found.sources, CheckpointFile(directory).load())
     pump.read(ours, force=True)  # all at once: a sealed segment alone would look like a dead process's
     found.complete = not reader.cut and not any(source.cut for source in ours)
     found.waiting = sum(found.complete or not waiting.key for waiting in pump.waiting)
     found.late_verdicts = pump.late_verdicts + sum(key.endswith(CORRECTION) for key in pump.sent_keys)
     found.oldest_ns = min((start_of(each.span) or time.time_ns() for each in pump.waiting), default=None)
+    _add_counted(found, tally)
     found.open_phases = len(pump.store.phases)
     found.open_runs = {trace_id for trace_id, _ in pump.store.phases}
     interrupted = {bytes.fromhex(waiting.key.replace(":", "")) for waiting in pump.waiting if _is_phase(waiting)}
@@ -124,6 +137,16 @@ def look_at(directory: str | os.PathLike[str], destination: str | None = None, b
         source.name for source in found.sources if source.began & interrupted or not pump.is_done_with(source)
     }
     return found
+
+
+def _add_counted(found: Backlog, tally: Checkpoint | None) -> None:
+    if tally is None or tally.counted is None:
+        return
+    counts = [(count, oldest) for _, count, oldest in tally.counted.by_source.values() if count]
+    counts += [(1, began) for began in tally.counted.by_key.values() if began]
+    found.waiting += sum(count for count, _ in counts)
+    oldest = [began for _, began in counts] + ([] if found.oldest_ns is None else [found.oldest_ns])
+    found.oldest_ns = min(oldest, default=None)
 
 
 def _go_on(pump: Pump, sources: list[ReadSegment], checkpoint: Checkpoint | None) -> None:

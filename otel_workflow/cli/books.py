@@ -42,7 +42,7 @@ def show_books(journal: Path | None, *, as_json: bool) -> int:
 
 
 def _books(directory: Path, given: Path | None) -> dict[str, Any]:
-    found = look_at(directory, budget=_BUDGET)
+    found = look_at(directory, budget=_BUDGET, counted=True)
     now = time.time_ns()
     shipped = Shipment()
     saved = Cursor(directory, "traces").load().get("books")
