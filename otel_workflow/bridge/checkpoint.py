@@ -23,7 +23,7 @@ from otel_workflow.bridge.waiting import Counted, Remembered, Said
 from otel_workflow.journal.cursor import Cursor
 from otel_workflow.journal.segment import Place
 
-__all__ = ("Checkpoint", "CheckpointFile")
+__all__ = ("Checkpoint", "CheckpointFile", "mark_of")
 
 VERSION = 1
 _MOST_SAID = 4 * 1024 * 1024  # bytes of open phases' records; with more of them reading again costs no more
@@ -35,12 +35,14 @@ _head = struct.Struct(f"<{_IDS}sB")
 class Checkpoint:
     """What a pump remembered, and how each of the segments stood that it had read from, by name.
 
-    ``counted`` are the spans that it did not deliver but count.
+    ``counted`` are the spans that it did not deliver but count. Then ``files`` are those of which no more
+    need be known than how large they are, in bytes, and how many segments they hold.
     """
 
     known: Remembered
     places: Mapping[str, Place] = field(default_factory=dict)
     counted: Counted | None = None
+    files: Mapping[str, tuple[int, int]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, pump: Pump, sources: Iterable[SegmentSource]) -> Checkpoint | None:
@@ -64,16 +66,21 @@ class Checkpoint:
         self._go_on(pump, here)
         return True
 
+    def holds(self, pump: Pump) -> bool:
+        """True while nothing of what was counted has been delivered."""
+        counted = self.counted
+        return (
+            counted is not None
+            and counted.cursor == mark_of(pump.acknowledged)
+            and not pump.sent_keys.keys() & counted.keys
+        )
+
     def apply_counted(self, pump: Pump, sources: Iterable[SegmentSource]) -> bool:
-        """Let a pump that only counts go on from here, if nothing of what was counted was delivered or has gone."""
+        """Let a pump that only counts go on from here, unless one of the segments has gone."""
         here = [source for source in sources if source.name in self.places]
         if self.counted is None or len(here) < len(self.places):
             return False
-        if any(pump.acknowledged.get(name, 0) != said[0] for name, said in self.counted.by_source.items()):
-            return False
-        if pump.sent_keys.keys() & self.counted.by_key.keys():
-            return False
-        pump.sent_keys.update(dict.fromkeys(self.counted.by_key, pump.now()))
+        pump.sent_keys.update(dict.fromkeys(self.counted.keys, pump.now()))
         self._go_on(pump, here)
         return True
 
@@ -81,6 +88,12 @@ class Checkpoint:
         for source in here:
             source.segment.go_on_at(self.places[source.name])
         pump.recall(here, self.known)
+
+
+def mark_of(positions: Mapping[str, int]) -> int:
+    """Return a number by which positions are known to be others."""
+    text = json.dumps(sorted((name, end) for name, end in positions.items() if end))
+    return len(text) << 32 | crc32(text.encode())
 
 
 class CheckpointFile:
@@ -128,7 +141,8 @@ def _encoded(checkpoint: Checkpoint) -> dict[str, Any]:
         "newest": known.newest,
         "said": [[owner, source, _text(payload)] for owner, source, payload in known.said],
         "ended": _text(b"".join(_packed(known.ended))),
-        "counted": None if counted is None else [counted.by_source, counted.by_key],
+        "counted": counted and [counted.cursor, counted.spans, counted.oldest_ns, sorted(counted.keys)],
+        "files": dict(checkpoint.files),
     }
 
 
@@ -142,11 +156,12 @@ def _decoded(state: dict[str, Any]) -> Checkpoint:
     )
     counted = None
     if state["counted"] is not None:
-        by_source, by_key = state["counted"]
-        counted = Counted(
-            {name: (before, count, oldest) for name, (before, count, oldest) in by_source.items()}, by_key
-        )
-    return Checkpoint(known, {str(name): Place(*place) for name, place in state["places"].items()}, counted)
+        cursor, spans, oldest, keys = state["counted"]
+        counted = Counted(cursor, spans, oldest, frozenset(keys))
+    places = {str(name): Place(*place) for name, place in state["places"].items()}
+    return Checkpoint(
+        known, places, counted, {str(name): (size, count) for name, (size, count) in state["files"].items()}
+    )
 
 
 def _text(data: bytes) -> str:

@@ -97,15 +97,16 @@ class Remembered:
 
 @dataclass(frozen=True, slots=True)
 class Counted:
-    """Spans that were counted and not sent.
+    """Spans that were counted and not sent, and when the oldest of them began (ns; 0 if there is none).
 
-    ``by_source`` says up to where the source was acknowledged then, how many of its spans wait, and
-    when the oldest of them began (ns). ``by_key`` are the spans that are remembered by keys, with
-    when they began; 0 for those that are among a source's.
+    ``keys`` are those of the spans that are remembered by keys; ``cursor`` is a mark of the positions that
+    were acknowledged then.
     """
 
-    by_source: dict[str, tuple[int, int, int]] = field(default_factory=dict)
-    by_key: dict[str, int] = field(default_factory=dict)
+    cursor: int
+    spans: int = 0
+    oldest_ns: int = 0
+    keys: frozenset[str] = frozenset()
 
 
 def request_of(batch: list[Waiting]) -> bytes:

@@ -109,21 +109,19 @@ def look_at(
     With a destination key, spans recorded for another one are not counted as waiting. Raises
     JournalError (OW-202) when the directory cannot be read.
     """
-    begun = time.monotonic()
-    reader, pump, found = JournalReader(directory, until=begun + budget / 2), Pump(), Backlog()
+    until, pump, found = time.monotonic() + budget, Pump(), Backlog()
     saved = Cursor(directory, "traces").load()
     pump.acknowledged.update(saved.get("acknowledged", {}))
     pump.sent_keys.update(saved.get("sent", {}))
-    end = begun + budget
-    found.sources = [ReadSegment(segment, end) for segment in reader.segments()]
+    tally = CheckpointFile(directory, destination, WAITING).load() if counted else None
+    opened = None if tally is None else _beside_what_was_counted(directory, pump, tally, until)
+    if opened is None:
+        tally, opened = None, _everything(directory, pump, until)
+    reader, found.sources = opened
     found.segments = reader.names if reader.cut else len(found.sources)
     found.quarantined = {**dict.fromkeys(_set_aside(reader.directory), "set aside"), **reader.quarantined}
     found.evicted = Ledger(directory).dropped
     ours = [s for s in found.sources if destination in (None, s.header.get("destination") or destination)]
-    tally = CheckpointFile(directory, destination, WAITING).load() if counted else None
-    if tally is None or not tally.apply_counted(pump, found.sources):
-        tally = None
-        _go_on(pump, found.sources, CheckpointFile(directory).load())
     pump.read(ours, force=True)  # all at once: a sealed segment alone would look like a dead process's
     found.complete = not reader.cut and not any(source.cut for source in ours)
     found.waiting = sum(found.complete or not waiting.key for waiting in pump.waiting)
@@ -139,14 +137,37 @@ def look_at(
     return found
 
 
+_Opened = tuple[JournalReader, list[ReadSegment]]
+
+
+def _everything(directory: str | os.PathLike[str], pump: Pump, until: float) -> _Opened:
+    """Open all segments, to be read from where a shipper's checkpoint says."""
+    reader = JournalReader(directory, until=(time.monotonic() + until) / 2)
+    sources = [ReadSegment(segment, until) for segment in reader.segments()]
+    _go_on(pump, sources, CheckpointFile(directory).load())
+    return reader, sources
+
+
+def _beside_what_was_counted(
+    directory: str | os.PathLike[str], pump: Pump, tally: Checkpoint, until: float
+) -> _Opened | None:
+    """Open only segments in which something may be new; None where what was counted holds no more."""
+    if not tally.holds(pump):
+        return None
+    sizes = {name: size for name, (size, _) in tally.files.items()}
+    reader = JournalReader(directory, until=(time.monotonic() + until) / 2, passed=sizes)
+    sources = [ReadSegment(segment, until) for segment in reader.segments()]
+    whole = reader.passed_here == tally.files.keys() and tally.apply_counted(pump, sources)
+    return (reader, sources) if whole else None
+
+
 def _add_counted(found: Backlog, tally: Checkpoint | None) -> None:
     if tally is None or tally.counted is None:
         return
-    counts = [(count, oldest) for _, count, oldest in tally.counted.by_source.values() if count]
-    counts += [(1, began) for began in tally.counted.by_key.values() if began]
-    found.waiting += sum(count for count, _ in counts)
-    oldest = [began for _, began in counts] + ([] if found.oldest_ns is None else [found.oldest_ns])
-    found.oldest_ns = min(oldest, default=None)
+    found.segments += sum(count for _, count in tally.files.values())
+    found.waiting += tally.counted.spans
+    began = [ns for ns in (found.oldest_ns, tally.counted.oldest_ns) if ns]
+    found.oldest_ns = min(began, default=None)
 
 
 def _go_on(pump: Pump, sources: list[ReadSegment], checkpoint: Checkpoint | None) -> None:

@@ -22,8 +22,8 @@ from otel_workflow.report.wording import age, moment, printable
 __all__ = ("show_books",)
 
 _UNREADABLE = 1
-_BUDGET = 0.08
-"""Seconds spent on reading; a journal that takes longer is reported as 'at least'."""
+_WHOLE, _LEAST, _ALIVE = 0.16, 0.05, 0.04
+"""Seconds of CPU after which reading stops, seconds that it may take all the same, and seconds to ask who lives."""
 
 
 def show_books(journal: Path | None, *, as_json: bool) -> int:
@@ -42,7 +42,7 @@ def show_books(journal: Path | None, *, as_json: bool) -> int:
 
 
 def _books(directory: Path, given: Path | None) -> dict[str, Any]:
-    found = look_at(directory, budget=_BUDGET, counted=True)
+    found = look_at(directory, budget=max(_WHOLE - time.process_time(), _LEAST), counted=True)
     now = time.time_ns()
     shipped = Shipment()
     saved = Cursor(directory, "traces").load().get("books")
@@ -85,7 +85,7 @@ def _newest(sources: list[Any]) -> list[Any]:
 
 def _count_alive(sources: list[Any]) -> int:
     """Count the processes that live; of a journal that takes longer, as many as were found in the time."""
-    end = time.monotonic() + _BUDGET / 2
+    end = time.monotonic() + _ALIVE
     return sum(source.is_alive() for source in _newest(sources) if time.monotonic() < end)
 
 

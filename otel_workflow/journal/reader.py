@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,16 +25,25 @@ class JournalReader:
     A segment keeps its name, and is followed by it, when it is put into a pack. ``quarantined``
     names the files that are no segments of a version this code knows, and why; they are left
     alone, and looked at again when they change. Files are opened until ``until``
-    (``time.monotonic``); ``cut`` says that there are more, and ``names`` how many in all.
+    (``time.monotonic``); ``cut`` says that there are more, and ``names`` how many in all. Files in
+    ``passed`` are not even opened while they have the size (bytes) that it says; ``passed_here`` names
+    those that were found.
     """
 
     def __init__(
-        self, directory: str | os.PathLike[str], *, retired: bool = False, until: float = float("inf")
+        self,
+        directory: str | os.PathLike[str],
+        *,
+        retired: bool = False,
+        until: float = float("inf"),
+        passed: Mapping[str, int] | None = None,
     ) -> None:
         self.directory = Path(directory)
         self.quarantined: dict[str, str] = {}
         self.cut = False
         self.names = 0
+        self.passed_here: set[str] = set()
+        self._passed = passed or {}
         self._until = until
         self._segments: dict[str, Segment] = {}
         self._packs: dict[Path, list[Member]] = {}
@@ -94,6 +105,8 @@ class JournalReader:
                 with os.scandir(place) as entries:
                     for entry in entries:
                         if entry.name.endswith((SUFFIX, SPRING, PACK)) and not entry.name.startswith("."):
+                            if self._passed and self._is_passed(entry):
+                                continue
                             found.setdefault(entry.name, entry.path)
             except FileNotFoundError:
                 continue
@@ -104,6 +117,15 @@ class JournalReader:
                     hint="check its owner and mode, or name another with --journal",
                 ) from error
         return found
+
+    def _is_passed(self, entry: os.DirEntry[str]) -> bool:
+        if entry.name in self.passed_here:
+            return True
+        size = self._passed.get(entry.name)
+        with contextlib.suppress(OSError):
+            if size is not None and entry.stat(follow_symlinks=False).st_size == size:
+                self.passed_here.add(entry.name)
+        return entry.name in self.passed_here
 
     def _packed(self, files: dict[str, str]) -> dict[str, Member]:
         """Return the members of all packs by name, and take the packs out of ``files``."""
