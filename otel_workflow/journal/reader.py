@@ -19,6 +19,9 @@ from otel_workflow.journal.writer import RETIRED, SUFFIX
 __all__ = ("RETIRED", "JournalReader", "Record", "Segment")
 
 
+_CALM_NS = 100_000_000  # many times the grain of a file system's clock
+
+
 class JournalReader:
     """Finds the segments of a directory and remembers how far each one was read.
 
@@ -59,10 +62,12 @@ class JournalReader:
         The same list as before where nothing has come or gone. Raises JournalError (OW-202) when
         the directory cannot be read.
         """
+        before = self._changed() if self._listed is None else ()
         listed = self._files()
         if self._sorted is None or self._strangers or listed != self._listed:
             vanishing: set[str] = set()
-            if self._listed is None or not listed.keys() >= self._listed.keys():
+            calm = self._listed is None and before == self._changed()
+            if not calm and (self._listed is None or not listed.keys() >= self._listed.keys()):
                 again = self._files()  # has the pack into which a file vanished while we looked
                 vanishing, listed = listed.keys() - again.keys(), {**listed, **again}
             self._listed = dict(listed)
@@ -96,6 +101,14 @@ class JournalReader:
         strangers = {path.name for path in self._strangers}
         for name in [name for name in self.quarantined if name not in strangers]:
             del self.quarantined[name]
+
+    def _changed(self) -> tuple[int, ...]:
+        """When something came to or left the directories last (ns); a moment ago is no time to rely on."""
+        with contextlib.suppress(OSError):
+            times = tuple(os.stat(place).st_mtime_ns for place in self._places)  # noqa: PTH116
+            if 0 < max(times) < time.time_ns() - _CALM_NS:
+                return times
+        return (time.monotonic_ns(),)
 
     def _files(self) -> dict[str, str]:
         """Return paths of what may be segments or packs, by name; what lies in two places is in its older one."""
