@@ -260,7 +260,7 @@ class DirectoryShipper:
             return
         self._kept_at = now
         checkpoint = Checkpoint.of(self.pump, self._mine)
-        if checkpoint is not None and self._save_positions() and self._checkpoints.save(checkpoint):
+        if checkpoint is not None and self._save_positions() and self._checkpoints.save(checkpoint, self.pump.breathe):
             self._kept = size
 
     def _state(self) -> dict[str, Any]:

@@ -107,7 +107,7 @@ class Tally:
             newest={owner: newest for owner, newest in known.newest.items() if owner in owners},
         )
         places = {name: place for name, place in checkpoint.places.items() if name in names}
-        self._file.save(Checkpoint(needed, places, counted, files))
+        self._file.save(Checkpoint(needed, places, counted, files), self.breathe)
 
 
 def _over(sources: list[SegmentSource], checkpoint: Checkpoint) -> dict[str, tuple[int, int]]:
