@@ -20,6 +20,7 @@ NAMES = (
     "loop_lag",
     "bridge",
     "takeover",
+    "restart",
     "status",
 )
 

@@ -5,7 +5,6 @@ One of the two places where a broad ``except`` is allowed (the other guards the 
 
 from __future__ import annotations
 
-import logging
 import sys
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -13,7 +12,6 @@ from typing import Any, TypeVar
 __all__ = ("completed", "guarded", "text_of")
 
 T = TypeVar("T")
-_logger = logging.getLogger("otel_workflow")
 _told: set[str] = set()
 
 
@@ -73,7 +71,11 @@ def _tell(function: Callable[..., Any], error: Exception) -> None:
     if place not in _told:
         _told.add(place)
         try:
-            _logger.warning("otel-workflow lost a piece of telemetry in %s", place, exc_info=error)
+            import logging  # only when there is something to say: some commands must answer at once
+
+            logging.getLogger("otel_workflow").warning(
+                "otel-workflow lost a piece of telemetry in %s", place, exc_info=error
+            )
         except Exception:
             return
 

@@ -16,10 +16,12 @@ from pathlib import Path
 from typing import Any
 
 from otel_workflow.bridge.answer import Answer
+from otel_workflow.bridge.checkpoint import Checkpoint, CheckpointFile
 from otel_workflow.bridge.dead import letter_of
 from otel_workflow.bridge.pump import Pump, Waiting
 from otel_workflow.bridge.shipper import READ_AT_ONCE, Client, Shipper
 from otel_workflow.bridge.sources import SegmentSource, sources_of
+from otel_workflow.bridge.tally import Tally
 from otel_workflow.journal import Cursor, DeadLetters, DirectoryLock, JournalReader, Segment
 from otel_workflow.journal.consumers import Consumers
 from otel_workflow.journal.upkeep import MAX_BYTES, Upkeep
@@ -28,6 +30,12 @@ __all__ = ("Count", "DirectoryShipper", "count_waiting")
 
 RETIRED = "retired"
 _UPKEEP_SECONDS = 0.25
+_WORTH = 1024 * 1024
+"""Bytes; a restart reads less than that in a few milliseconds, so nothing is kept for it."""
+_CHECKPOINT_BYTES = 8 * 1024 * 1024
+_CHECKPOINT_SECONDS = 10.0
+_TALLY_SECONDS, _TALLY_EVERY, _TALLY_AGAIN = 0.02, 1.0, 10.0
+"""How long what waits is counted at once while a backend is away, how often, and how often when all of it was."""
 
 
 class DirectoryShipper:
@@ -65,6 +73,12 @@ class DirectoryShipper:
         self._judged: tuple[object, ...] = ()
         self._loaded = self._closing = False
         self._saved: dict[str, Any] = {}
+        self._checkpoints = CheckpointFile(directory, destination)
+        self._checkpoint: Checkpoint | None = None
+        self._kept, self._kept_at = 0, 0.0
+        self._tally: Tally | None = None
+        self._tally_due = 0.0
+        self._tallied = -1
         self._turn = threading.Lock()
 
     def acquire(self) -> bool:
@@ -79,6 +93,7 @@ class DirectoryShipper:
                 self.pump.acknowledged.update(saved.get("acknowledged", {}))
                 self.pump.sent_keys.update(saved.get("sent", {}))
                 self.shipper.books.load(saved.get("books"))
+                self._checkpoint = self._checkpoints.load()
                 self._saved = self._state()
             return True
 
@@ -93,9 +108,16 @@ class DirectoryShipper:
             self._mine = sources_of(self.reader, self._known, self.destination, self._run_ttl_ns)
             self._followed = self._mine
             self._forget_what_is_gone()
+            self._resume()
         growing = {source.owner for source in self._followed if not source.segment.is_final}
         self._followed = [source for source in self._followed if source.owner in growing]
         return self._followed
+
+    def _resume(self) -> None:
+        """At the first look, go on where an earlier shipper stopped."""
+        checkpoint, self._checkpoint = self._checkpoint, None
+        if checkpoint is not None and checkpoint.apply(self.pump, self._mine):
+            self._kept = sum(source.segment.position for source in self._mine)
 
     def _forget_what_is_gone(self) -> None:
         here = {source.name for source in self._mine}
@@ -119,9 +141,36 @@ class DirectoryShipper:
         """Send everything that is ready; True when nothing waits any more."""
         done = self.shipper.drain(self.sources(), time.monotonic() + timeout, force=force)
         if done:
+            self._drop_tally()
             self.retire()
+        else:
+            self._count_ahead()
         self.keep_up()
         return done
+
+    def _drop_tally(self) -> None:
+        if self._tally is not None:
+            self._tally.drop()
+            self._tally = None
+
+    def _count_ahead(self) -> None:
+        """Count a little of what waits, if nothing gets through."""
+        now, progress = time.monotonic(), self.shipper.books.delivered + self.shipper.books.refused
+        if progress != self._tallied:
+            self._tally, self._tallied, self._tally_due = None, progress, now + _TALLY_EVERY
+        if self._closing or now < self._tally_due or not self.lock.held:
+            return
+        if self._tally is None:
+            self._tally = Tally(
+                self.directory,
+                self.destination,
+                dict(self.pump.acknowledged),
+                dict(self.pump.sent_keys),
+                self.pump.breathe,
+                self._run_ttl_ns,
+            )
+        self._tally.go_on(_TALLY_SECONDS)
+        self._tally_due = time.monotonic() + (_TALLY_EVERY if self._tally.behind else _TALLY_AGAIN)
 
     def retire(self) -> None:
         """Move segments out of the way that are finished, delivered, and needed by nobody else.
@@ -186,9 +235,33 @@ class DirectoryShipper:
             self.pump.leave_out(*self.upkeep.went.popitem())
 
     def _save(self) -> None:
+        self._save_positions()
+        if not self.pump.waiting and time.monotonic() - self._kept_at >= 1.0:
+            self._keep_a_checkpoint()
+
+    def _save_positions(self) -> bool:
         data = self._state()
-        if data != self._saved and self.lock.held and self.cursor.save(data):
-            self._saved = data
+        if data == self._saved:
+            return True
+        if not (self.lock.held and self.cursor.save(data)):
+            return False
+        self._saved = data
+        return True
+
+    def _keep_a_checkpoint(self, *, last: bool = False) -> None:
+        """Keep what a restart goes on from, when much has been read since the last time.
+
+        ``last`` and a calm of ten seconds make less of it much. The positions are on the disk
+        before it, so that it is never ahead of them.
+        """
+        now, size = time.monotonic(), sum(source.segment.position for source in self._mine)
+        calm = last or now - self._kept_at >= _CHECKPOINT_SECONDS
+        if abs(size - self._kept) < (_WORTH if calm else _CHECKPOINT_BYTES) or not self.lock.held:
+            return
+        self._kept_at = now
+        checkpoint = Checkpoint.of(self.pump, self._mine)
+        if checkpoint is not None and self._save_positions() and self._checkpoints.save(checkpoint, self.pump.breathe):
+            self._kept = size
 
     def _state(self) -> dict[str, Any]:
         """What the cursor file holds: positions and books in one, so that neither is ahead of the other."""
@@ -203,7 +276,8 @@ class DirectoryShipper:
 
     def release(self) -> None:
         """Save, close the connection, and let another process go on."""
-        self._save()
+        self._save_positions()
+        self._keep_a_checkpoint(last=True)
         self.shipper.client.close()
         self.upkeep.lock.release()
         self.lock.release()

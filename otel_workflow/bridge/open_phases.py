@@ -12,11 +12,13 @@ again, and a later end that says something else becomes a correction.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from itertools import islice
+from zlib import crc32
 
+from otel_workflow.bridge.waiting import Said
 from otel_workflow.errors import DecodeError
 from otel_workflow.events import END_TRANSITIONS, TRANSITIONS, Event
 from otel_workflow.journal.record import EVENT_HEAD, IS_RUN, VERSION, decode_event
@@ -27,6 +29,7 @@ __all__ = ("Ended", "OpenPhases", "key_of")
 _STARTED = TRANSITIONS.index("started")
 _ENDS = frozenset(TRANSITIONS.index(name) for name in END_TRANSITIONS)
 _KEPT = 10_000
+_MOST_SAID = 256  # records of one open phase that are kept for a restart
 _LATE = b"late"
 
 
@@ -43,6 +46,11 @@ def key_of(ids: bytes) -> str:
     return f"{ids[:16].hex()}:{ids[16:24].hex()}"
 
 
+def _mark(payload: bytes) -> int:
+    """Return by what an end is known again, in another process too."""
+    return len(payload) << 32 | crc32(payload)
+
+
 @dataclass(slots=True)
 class Ended:
     """A phase that has ended, and where the record stands that said so first.
@@ -50,7 +58,7 @@ class Ended:
     ``pair`` are the start and the end record of a usual phase, else ``phase`` is what the fold
     made of it. ``late`` is instead an end that came when the span was made already; it
     ``corrects`` a span that was made because the process seemed dead. ``settled`` says that the
-    span was acknowledged in an earlier life. ``heard`` are hashes of the ends, by which a
+    span was acknowledged in an earlier life. ``heard`` are marks of the ends, by which a
     repetition is known.
     """
 
@@ -69,6 +77,7 @@ class Ended:
 class OpenPhases:
     """Takes the payloads of event records; ids are the 24 bytes of trace and span id.
 
+    ``_said`` holds, for each phase in the fold, the records that made it what it is, unless they are too many.
     ``told`` holds the keys of spans that were made because their process seemed dead.
     ``unparsed`` counts records that did not parse.
     """
@@ -77,8 +86,9 @@ class OpenPhases:
     unparsed: int = 0
     _roots: dict[bytes, PhaseRun] = field(default_factory=dict)
     _fold: RunStore = field(default_factory=RunStore)
-    _in_fold: set[bytes] = field(default_factory=set)
-    _starts: dict[bytes, tuple[str, bytes]] = field(default_factory=dict)
+    _said: dict[bytes, list[Said]] = field(default_factory=dict)
+    _too_long: set[bytes] = field(default_factory=set)
+    _starts: dict[bytes, Said] = field(default_factory=dict)
     _started_by: Counter[str] = field(default_factory=Counter)
     _ending: dict[bytes, Ended] = field(default_factory=dict)
     _ended: dict[bytes, tuple[int, ...]] = field(default_factory=dict)
@@ -94,7 +104,7 @@ class OpenPhases:
         if payload[0] == VERSION and not payload[2] & IS_RUN:
             if transition == _STARTED:
                 if self._is_new(ids):
-                    self._starts[ids] = owner, payload
+                    self._starts[ids] = owner, source, payload
                     self._started_by[owner] += 1
                     return
             elif transition in _ENDS:
@@ -102,12 +112,12 @@ class OpenPhases:
                 if start is not None and start[0] == owner and not self._was_told(ids):
                     del self._starts[ids]
                     self._started_by[owner] -= 1
-                    self._ending[ids] = Ended(owner, source, end, (hash(payload),), settled, (start[1], payload))
+                    self._ending[ids] = Ended(owner, source, end, (_mark(payload),), settled, (start[2], payload))
                     return
-        self._merge(ids, payload, Ended(owner, source, end, (hash(payload),), settled))
+        self._merge(ids, payload, Ended(owner, source, end, (_mark(payload),), settled))
 
     def _is_new(self, ids: bytes) -> bool:
-        return not (ids in self._starts or ids in self._ending or ids in self._ended or ids in self._in_fold)
+        return not (ids in self._starts or ids in self._ending or ids in self._ended or ids in self._said)
 
     def _was_told(self, ids: bytes) -> bool:
         sent, queued = self.told
@@ -117,7 +127,7 @@ class OpenPhases:
         return key in sent or key in queued
 
     def _forget_start(self, ids: bytes) -> None:
-        owner, _ = self._starts.pop(ids)
+        owner = self._starts.pop(ids)[0]
         self._started_by[owner] -= 1
 
     def _merge(self, ids: bytes, payload: bytes, said: Ended) -> None:
@@ -135,7 +145,7 @@ class OpenPhases:
         if is_end and known is not None and known.settled and known.source == said.source:
             self._add_late(ids, event, said)
             return
-        phase = self._add(ids, event, said.owner)
+        phase = self._add(ids, event, (said.owner, said.source, payload))
         if not is_end:
             return
         if known is not None:
@@ -157,22 +167,31 @@ class OpenPhases:
             self.unparsed += 1
             return None
 
-    def _add(self, ids: bytes, event: Event, owner: str) -> PhaseRun | None:
-        phase = self._fold.add(event, owner)
+    def _add(self, ids: bytes, event: Event, said: Said) -> PhaseRun | None:
+        phase = self._fold.add(event, said[0])
         if phase is not None:
-            self._in_fold.add(ids)
+            self._note(ids, said)
             if _is_run(phase):
                 self._roots[ids] = phase
         return phase
 
+    def _note(self, ids: bytes, said: Said) -> None:
+        every = self._said.setdefault(ids, [])
+        if ids in self._too_long:
+            return
+        every.append(said)
+        if len(every) > _MOST_SAID:
+            every.clear()
+            self._too_long.add(ids)
+
     def _unfold(self, ids: bytes) -> None:
         """Bring a phase that waits as payloads into the fold."""
         if ids in self._starts:
-            owner, start = self._starts[ids]
+            said = self._starts[ids]
             self._forget_start(ids)
-            event = self._decoded(start)
+            event = self._decoded(said[2])
             if event is not None:
-                self._add(ids, event, owner)
+                self._add(ids, event, said)
             return
         ended = self._ending.get(ids)
         if ended is not None and ended.pair is not None:
@@ -187,7 +206,7 @@ class OpenPhases:
         for payload in pair or ():
             event = self._decoded(payload)
             if event is not None:
-                phase = self._add(ids, event, ended.owner)
+                phase = self._add(ids, event, (ended.owner, ended.source, payload))
         return phase if phase is not None and phase.end is not None else None
 
     def _add_late(self, ids: bytes, event: Event, said: Ended) -> None:
@@ -235,13 +254,30 @@ class OpenPhases:
         return phase
 
     def _discard(self, ids: bytes) -> None:
-        if ids in self._in_fold:
-            self._in_fold.discard(ids)
+        if self._said.pop(ids, None) is not None:
+            self._too_long.discard(ids)
             self._fold.phases.pop((ids[:16].hex(), ids[16:].hex()), None)
 
     def discard(self, phase: PhaseRun) -> None:
         """Forget a phase that nobody will ask for again."""
         self._discard(bytes.fromhex(phase.trace_id + phase.span_id))
+
+    # -- through a restart ------------------------------------------------------------------------
+
+    def remembered(self) -> tuple[list[Said], dict[bytes, tuple[int, ...]]] | None:
+        """Return all that was said of open phases, and what has ended with the marks of its ends.
+
+        None while a phase is open that said so much that it is kept by the fold alone.
+        """
+        if self._too_long:
+            return None
+        return [*self._starts.values(), *(said for every in self._said.values() for said in every)], self._ended
+
+    def recall(self, said: Iterable[Said], ended: Mapping[bytes, tuple[int, ...]]) -> None:
+        """Go on from what another one remembered when nothing waited."""
+        for owner, source, payload in said:
+            self.take(payload, owner, source, 0, True)
+        self._ended.update(ended)
 
     # -- what is open -----------------------------------------------------------------------------
 
@@ -262,7 +298,7 @@ class OpenPhases:
 
     def owner_gone(self, owner: str, evidence_ns: int, error_type: str = "killed") -> None:
         """Close every open phase of a process that is proven dead, or was silent for too long."""
-        for ids in [ids for ids, (by, _) in self._starts.items() if by == owner]:
+        for ids in [ids for ids, said in self._starts.items() if said[0] == owner]:
             self._unfold(ids)
         self._fold.owner_gone(owner, evidence_ns, error_type)
 

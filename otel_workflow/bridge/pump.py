@@ -24,7 +24,7 @@ from otel_workflow.bridge.pairs import PairEncoder
 from otel_workflow.bridge.span_data import SpanData
 from otel_workflow.bridge.span_times import recorded_end
 from otel_workflow.bridge.traces import MARKER_AFTER_NS, correction_of, marker_of, span_of
-from otel_workflow.bridge.waiting import Group, Progress, Source, Waiting, request_of
+from otel_workflow.bridge.waiting import Group, Progress, Remembered, Source, Waiting, request_of
 from otel_workflow.errors import DecodeError
 from otel_workflow.events import SpanRef
 from otel_workflow.journal.record import MAKER_SDK, SAMPLED, decode_span
@@ -259,8 +259,11 @@ class Pump:
 
     def _evidence_ns(self, source: Source) -> int:
         """When the owner last showed life; never before anything it recorded, in whichever segment."""
-        span = self._last_spans.get(source.owner)
-        return max(source.evidence_ns(), self._last_events.get(source.owner, 0), recorded_end(span) if span else 0)
+        return max(source.evidence_ns(), self._newest(source.owner))
+
+    def _newest(self, owner: str) -> int:
+        span = self._last_spans.get(owner)
+        return max(self._last_events.get(owner, 0), recorded_end(span) if span else 0)
 
     def _is_final(self, phase: PhaseRun, now: int) -> bool:
         """True when its run is over or dead, or has had time enough to say that the phase lives."""
@@ -311,6 +314,30 @@ class Pump:
                 self.sent_keys[waiting.key] = self.now()
         for name, progress in self._sources.items():
             self.acknowledged[name] = progress.settle()
+
+    # -- through a restart ----------------------------------------------------------------------
+
+    def remembered(self) -> Remembered | None:
+        """Return what a pump needs to go on from here; None while spans wait, or a phase is open that says much."""
+        known = None if self.waiting else self._phases.remembered()
+        if known is None:
+            return None
+        said, ended = known
+        read = {name: progress.read for name, progress in self._sources.items()}
+        newest = {owner: self._newest(owner) for owner in self._owners}
+        return Remembered(read, newest, said, ended)
+
+    def recall(self, sources: Iterable[Source], known: Remembered) -> None:
+        """Go on where another pump stopped; before anything is read, and with ``sources`` that begin there.
+
+        What was said in a source that is gone is not recalled: its records were moved, or counted as dropped.
+        """
+        here = {source.name: source for source in sources if source.name in known.read}
+        for name, source in here.items():
+            progress = self._progress(source)
+            progress.read = known.read[name]
+            self._last_events[source.owner] = known.newest.get(source.owner, 0)
+        self._phases.recall((said for said in known.said if said[1] in here), known.ended)
 
     def leave_out(self, source: str, kept: Collection[int]) -> None:
         """Take spans off that wait, but whose records (by their ends) were dropped from the journal."""

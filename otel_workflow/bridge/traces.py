@@ -7,7 +7,6 @@ INTERNAL (semantic conventions for CI/CD pipelines, 1.44).
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import replace
 from typing import Any
 
@@ -186,7 +185,9 @@ def marker_of(phase: PhaseRun) -> SpanData:
 
     It has an id of its own, derived from the root's, no parent, no result, and a link to the root.
     """
-    digest = hashlib.blake2b(bytes.fromhex(phase.trace_id + phase.span_id), digest_size=8, person=b"ow-marker")
+    from hashlib import blake2b  # seldom wanted, and it brings OpenSSL
+
+    digest = blake2b(bytes.fromhex(phase.trace_id + phase.span_id), digest_size=8, person=b"ow-marker")
     facts = phase.facts
     run_id = phase.any_event.run_id or phase.trace_id
     root = SpanLink(
@@ -217,7 +218,9 @@ def correction_of(end: Event, *, corrects: bool) -> SpanData:
     phase = PhaseRun(ref.trace_id, ref.span_id)
     phase.add(end, "")
     span = span_of(phase)
-    digest = hashlib.blake2b(span.trace_id + span.span_id, digest_size=8, person=b"ow-correction")
+    from hashlib import blake2b  # seldom wanted, and it brings OpenSSL
+
+    digest = blake2b(span.trace_id + span.span_id, digest_size=8, person=b"ow-correction")
     kind = semconv.LINK_CORRECTS if corrects else semconv.LINK_CONTRADICTS
     original = SpanLink(span.trace_id, span.span_id, {semconv.LINK_KIND: kind}, remote=False)
     return replace(

@@ -9,12 +9,15 @@ from typing import Any, Protocol
 from otel_workflow.bridge.otlp import encode_request, go_on
 from otel_workflow.journal.reader import Record
 
-__all__ = ("Group", "Progress", "Source", "Waiting", "request_of")
+__all__ = ("Counted", "Group", "Progress", "Remembered", "Said", "Source", "Waiting", "request_of")
 
 _BREATH = 64  # spans; grouping one takes some 0.2 us
 
 Group = tuple[bytes, str, bytes, str]
 """Resource bytes, their schema URL, scope bytes, their schema URL."""
+
+Said = tuple[str, str, bytes]
+"""Which process recorded it, the name of the source it stands in, and an event record's payload."""
 
 
 class Source(Protocol):
@@ -78,6 +81,34 @@ class Progress:
         done = min(self.pending) - 1 if self.pending else self.read
         self.acknowledged = max(self.acknowledged, done)
         return self.acknowledged
+
+
+@dataclass(frozen=True, slots=True)
+class Remembered:
+    """What a pump must know to read on where another one stopped, at a moment when nothing waited.
+
+    ``read`` says up to where, by source; ``newest`` when each process last recorded something (ns);
+    ``said`` what is known of open phases; ``ended`` which phases are over, with marks of their ends.
+    """
+
+    read: dict[str, int] = field(default_factory=dict)
+    newest: dict[str, int] = field(default_factory=dict)
+    said: list[Said] = field(default_factory=list)
+    ended: dict[bytes, tuple[int, ...]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """Spans that were counted and not sent, and when the oldest of them began (ns; 0 if there is none).
+
+    ``keys`` are those of the spans that are remembered by keys; ``cursor`` is a mark of the positions that
+    were acknowledged then.
+    """
+
+    cursor: int
+    spans: int = 0
+    oldest_ns: int = 0
+    keys: frozenset[str] = frozenset()
 
 
 def request_of(batch: list[Waiting], breathe: Callable[[], object] = go_on) -> bytes:

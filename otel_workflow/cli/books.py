@@ -7,7 +7,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-from otel_workflow.bridge.destination import Destination
 from otel_workflow.bridge.shipment import Shipment
 from otel_workflow.cli.backlog import look_at
 from otel_workflow.cli.output import complain, show, show_json
@@ -18,14 +17,13 @@ from otel_workflow.journal.bound import size_of
 from otel_workflow.journal.pack import PACK, count_members
 from otel_workflow.journal.reader import RETIRED
 from otel_workflow.journal.writer import SUFFIX
-from otel_workflow.report.text import moment
-from otel_workflow.report.wording import age, printable
+from otel_workflow.report.wording import age, moment, printable
 
 __all__ = ("show_books",)
 
 _UNREADABLE = 1
-_BUDGET = 0.08
-"""Seconds spent on reading; a journal that takes longer is reported as 'at least'."""
+_WHOLE, _LEAST, _ALIVE = 0.16, 0.05, 0.04
+"""Seconds of CPU after which reading stops, seconds that it may take all the same, and seconds to ask who lives."""
 
 
 def show_books(journal: Path | None, *, as_json: bool) -> int:
@@ -44,7 +42,7 @@ def show_books(journal: Path | None, *, as_json: bool) -> int:
 
 
 def _books(directory: Path, given: Path | None) -> dict[str, Any]:
-    found = look_at(directory, budget=_BUDGET)
+    found = look_at(directory, budget=max(_WHOLE - time.process_time(), _LEAST), counted=True)
     now = time.time_ns()
     shipped = Shipment()
     saved = Cursor(directory, "traces").load().get("books")
@@ -60,7 +58,7 @@ def _books(directory: Path, given: Path | None) -> dict[str, Any]:
         "segments": found.segments,
         "owners_alive": _count_alive(found.sources),
         "retired": _count_retired(directory),
-        "bytes": size_of(directory),
+        "bytes": size_of(directory, DEAD),
         "damaged_bytes": sum(source.segment.damaged for source in found.sources),
         "quarantined": found.quarantined,
         "open_runs": len(found.open_runs),
@@ -87,32 +85,31 @@ def _newest(sources: list[Any]) -> list[Any]:
 
 def _count_alive(sources: list[Any]) -> int:
     """Count the processes that live; of a journal that takes longer, as many as were found in the time."""
-    end = time.monotonic() + _BUDGET / 2
+    end = time.monotonic() + _ALIVE
     return sum(source.is_alive() for source in _newest(sources) if time.monotonic() < end)
 
 
 def _endpoint() -> str | None:
+    if not any(name.startswith("OTEL_EXPORTER_OTLP_") and name.endswith("ENDPOINT") for name in os.environ):
+        return None
+    from otel_workflow.bridge.destination import Destination
+
     destination = Destination.from_environ(os.environ)
     return destination.display if destination is not None else None
 
 
-def _files(directory: Path) -> list[Path]:
-    return [
-        path
-        for place in (directory, directory / RETIRED, directory / DEAD)
-        if place.is_dir()
-        for path in place.iterdir()
-    ]
-
-
 def _count_retired(directory: Path) -> int:
-    files = [path for path in _files(directory) if path.parent.name == RETIRED]
-    return sum(_count_of(path) for path in files if path.suffix in (SUFFIX, PACK))
-
-
-def _count_of(path: Path) -> int:
     try:
-        return count_members(path) if path.suffix == PACK else 1
+        names = os.listdir(directory / RETIRED)  # noqa: PTH208 - a week of segments, and only their names count
+    except OSError:
+        return 0
+    packs = [directory / RETIRED / name for name in names if name.endswith(PACK)]
+    return sum(name.endswith(SUFFIX) for name in names) + sum(map(_count_of, packs))
+
+
+def _count_of(pack: Path) -> int:
+    try:
+        return count_members(pack)
     except OSError:
         return 0
 

@@ -12,8 +12,7 @@ from otel_workflow.errors import DecodeError
 from otel_workflow.journal import END, EVENT, SPAN, JournalReader, Record, Segment, is_alive
 from otel_workflow.journal.pack import Member
 from otel_workflow.journal.record import decode_event, decode_span
-from otel_workflow.report.text import moment
-from otel_workflow.report.wording import printable
+from otel_workflow.report.wording import moment, printable
 
 __all__ = ("CheckedFile", "check_files", "describe_records", "letter_line", "line_of")
 

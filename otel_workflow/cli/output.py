@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import sys
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from otel_workflow.errors import OtelWorkflowError
-from otel_workflow.report.document import plain
-from otel_workflow.report.style import Style
-from otel_workflow.report.wording import printable
+
+if TYPE_CHECKING:
+    from otel_workflow.report.style import Style
 
 __all__ = (
     "ClosedPipeError",
@@ -54,6 +53,8 @@ def show(text: str) -> None:
 
 def show_json(document: Mapping[str, Any], *, indent: int | None = 2) -> None:
     """Write one document to stdout; ``indent=None`` makes it one line of a stream."""
+    from otel_workflow.report.document import plain
+
     show(json.dumps(plain(document), indent=indent, allow_nan=False))
 
 
@@ -85,6 +86,8 @@ def let_go_of_stdout() -> None:
 
 def tell(text: str) -> None:
     """Write a remark to stderr; a path or a name in it moves no cursor."""
+    from otel_workflow.report.wording import printable
+
     try:
         print("\n".join(map(printable, text.split("\n"))), file=sys.stderr, flush=True)
     except OSError:
@@ -93,14 +96,20 @@ def tell(text: str) -> None:
 
 def complain(text: str) -> None:
     """Write what went wrong to stderr, in one line whatever it contains."""
+    from otel_workflow.report.wording import printable
+
     tell(f"otel-workflow: {printable(text)}")
 
 
 def stdout_style() -> Style:
     """Return what stdout can show."""
+    from otel_workflow.report.style import Style
+
     return Style.of(sys.stdout, os.environ) if sys.stdout is not None else Style()
 
 
 def screen_width() -> int:
     """Return how many columns a report may take: the terminal's, COLUMNS, or 100 in a pipe."""
+    import shutil
+
     return shutil.get_terminal_size((_PIPE_WIDTH, 24)).columns

@@ -98,7 +98,7 @@ class Member(Segment):
     def go_on_from(self, segment: Segment) -> None:
         """Take over how far the same segment was read before it was packed."""
         self.position, self.damaged, self.last_ns = segment.position, segment.damaged, segment.last_ns
-        self._last_word = segment._last_word  # noqa: SLF001 - the same segment in another place
+        self._last_word, self.dropped = segment._last_word, segment.dropped  # noqa: SLF001 - the same segment
 
 
 def runs_name(name: str) -> str:

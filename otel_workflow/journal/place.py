@@ -7,7 +7,6 @@ system; ``XDG_RUNTIME_DIR``; a private directory under the temporary one. None: 
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 from collections.abc import Iterator, Mapping
@@ -75,8 +74,10 @@ def candidates(environ: Mapping[str, str], cwd: Path) -> Iterator[Path]:
 
 def _name_of(root: Path) -> str:
     """A name for people, and a hash of the whole path so that no two projects share one."""
+    from hashlib import blake2b
+
     words = re.sub(r"[^A-Za-z0-9._-]+", "_", root.name)[:64] or "root"
-    return f"{words}-{hashlib.blake2b(os.fsencode(root), digest_size=4).hexdigest()}"
+    return f"{words}-{blake2b(os.fsencode(root), digest_size=4).hexdigest()}"
 
 
 def _state_directory(environ: Mapping[str, str]) -> Path | None:

@@ -26,7 +26,7 @@ from otel_workflow.journal.writer import (
     checksum,
 )
 
-__all__ = ("Record", "Segment", "header_of", "next_frame", "owner_and_number", "read_header")
+__all__ = ("Place", "Record", "Segment", "header_of", "next_frame", "owner_and_number", "read_header")
 
 HEADER_VERSION = 1
 _CHUNK = 256 * 1024
@@ -45,12 +45,27 @@ class Record(NamedTuple):
     end: int
 
 
+class Place(NamedTuple):
+    """Up to where a segment was read, and what was found on the way; a later reader goes on from there.
+
+    ``last_word`` is the reason in its last record, ``dropped`` what that says its process has
+    dropped so far, as JSON; both are empty while there is none.
+    """
+
+    position: int
+    damaged: int = 0
+    last_ns: int = 0
+    last_word: str = ""
+    dropped: str = ""
+
+
 @dataclass(slots=True)
 class Segment:
     """One file of one process, and how far it has been read.
 
     ``damaged`` counts bytes that were skipped. ``header`` is empty where the header record itself
-    is damaged and no other segment of the process is known.
+    is damaged and no other segment of the process is known. ``dropped`` are the records that its
+    process had dropped when it left it, by reason, as JSON.
     """
 
     path: Path
@@ -58,6 +73,7 @@ class Segment:
     position: int = 0
     damaged: int = 0
     last_ns: int = 0
+    dropped: str = ""
     _last_word: str = ""
     _settled: bool = False
     _size_read: int = -1
@@ -142,6 +158,17 @@ class Segment:
     def _note(self, last: Record) -> None:
         said = _object(last.payload) or {}
         self._last_word, self._settled = str(said.get("reason", "closed")), False
+        self.dropped = json.dumps(said["dropped"]) if said.get("dropped") else ""
+
+    def place(self, position: int) -> Place:
+        """Return how it stands when it was read up to a record's end."""
+        passed = max(self.position - position, 0)  # bytes behind it in which no record can begin any more
+        return Place(position, self.damaged - passed, self.last_ns, self._last_word, self.dropped)
+
+    def go_on_at(self, place: Place) -> None:
+        """Go on reading where another reader stopped."""
+        self.position, self.damaged, self.last_ns, self._last_word, self.dropped = place
+        self._settled = False
 
     def modified_ns(self) -> int:
         """When its owner last wrote to it or touched it, ns since the epoch; 0 if it is gone."""

@@ -24,7 +24,6 @@ import fcntl
 import itertools
 import json
 import os
-import socket
 import stat
 import struct
 import threading
@@ -115,7 +114,7 @@ def process_identity() -> Dict[str, Any]:
     except OSError:
         namespace = ""
     return {
-        "host": socket.gethostname(),
+        "host": os.uname().nodename,
         "boot": _read("/proc/sys/kernel/random/boot_id"),
         "pid_namespace": namespace,
         "pid": os.getpid(),

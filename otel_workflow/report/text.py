@@ -5,16 +5,16 @@ from __future__ import annotations
 import textwrap
 import time
 from dataclasses import dataclass
-from datetime import UTC, datetime, tzinfo
+from datetime import tzinfo
 
 from otel_workflow.report.bars import bar
 from otel_workflow.report.notes import notes_of
 from otel_workflow.report.rows import Row, rows_of
 from otel_workflow.report.style import PLAIN, Style
-from otel_workflow.report.wording import cells, count_outcomes, cut, duration, printable, result_word, short_id
+from otel_workflow.report.wording import cells, count_outcomes, cut, duration, moment, printable, result_word, short_id
 from otel_workflow.runs import PhaseRun, Run
 
-__all__ = ("moment", "waterfall")
+__all__ = ("waterfall",)
 
 _NARROWEST = 40
 _SMALLEST_BAR, _LARGEST_BAR = 12, 48
@@ -59,12 +59,6 @@ def waterfall(
         lines += [_folded(row, sheet)] if row.folded else _lines(row, sheet)
     lines += ["", *_summary(run, rows)]
     return "\n".join(line.rstrip() for line in lines)
-
-
-def moment(time_ns: int, zone: tzinfo | None = None) -> str:
-    """Return a time as ``2026-11-21 09:02:11 UTC``, in the machine's zone unless one is given."""
-    when = datetime.fromtimestamp(time_ns // 1_000_000_000, UTC).astimezone(zone)
-    return f"{when:%Y-%m-%d %H:%M:%S %Z}".rstrip()
 
 
 def _lay_out(rows: list[Row], width: int, style: Style, now: int) -> _Sheet:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Iterable
+from datetime import UTC, datetime, tzinfo
 
 from otel_workflow.events import Outcome
 from otel_workflow.runs import PhaseRun, Run
 
-__all__ = ("age", "cells", "count_outcomes", "cut", "duration", "printable", "result_word", "short_id")
+__all__ = ("age", "cells", "count_outcomes", "cut", "duration", "moment", "printable", "result_word", "short_id")
 
 _SHORT_ID = 8
 _LONGEST_ID = 24
@@ -35,6 +36,12 @@ def duration(ns: int) -> str:
 def age(ns: int) -> str:
     """Say how long ago something was; a clock that runs ahead of ours counts as now."""
     return duration(max(ns, 0))
+
+
+def moment(time_ns: int, zone: tzinfo | None = None) -> str:
+    """Return a time as ``2026-11-21 09:02:11 UTC``, in the machine's zone unless one is given."""
+    when = datetime.fromtimestamp(time_ns // 1_000_000_000, UTC).astimezone(zone)
+    return f"{when:%Y-%m-%d %H:%M:%S %Z}".rstrip()
 
 
 def printable(text: str) -> str:

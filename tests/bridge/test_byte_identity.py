@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 from dataclasses import dataclass, field
@@ -10,9 +11,11 @@ from typing import Any
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from otel_workflow.bridge.checkpoint import Checkpoint, _decoded, _encoded
 from otel_workflow.bridge.open_phases import key_of
 from otel_workflow.bridge.otlp import wire_fields
 from otel_workflow.bridge.pump import Pump
+from otel_workflow.bridge.waiting import Remembered
 from otel_workflow.events import TRANSITIONS
 from otel_workflow.journal import EVENT, Record
 from otel_workflow.journal.record import IS_RUN, MAKER_SDK, SAMPLED, encode_event
@@ -134,6 +137,7 @@ class Shipping:
         self.lines = {owner: Lines(f"{owner}-1", owner, [], alive=True) for owner in OWNERS}
         self.pump = Pump(now=lambda: NOW)
         self.sent: dict[bytes, bytes] = {}
+        self.kept = Remembered()
 
     def read(self) -> None:
         self.pump.read(self.lines.values(), force=True)
@@ -148,10 +152,35 @@ class Shipping:
         self.pump = Pump(now=lambda: NOW, acknowledged=dict(self.pump.acknowledged))
         self.pump.sent_keys.update(keys)
         for lines in self.lines.values():
-            lines.position = 0
+            lines.position = self.kept.read.get(lines.name, 0)
+        self.pump.recall(self.lines.values(), self.kept)
+
+    def keep(self) -> bool:
+        """Keep a checkpoint, through its file's form; False while spans wait."""
+        self.pump.settled([])
+        known = self.pump.remembered()
+        if known is not None:
+            self.kept = _decoded(json.loads(json.dumps(_encoded(Checkpoint(known))))).known
+        return known is not None
+
+    def step(self, step: str, lines: Lines) -> None:
+        """Do one of the steps."""
+        lines.alive = {"die": False, "live": True}.get(step, lines.alive)
+        if step.startswith("send"):
+            self.send(int(step[-1]))
+        elif step in ("read", "restart", "keep"):
+            getattr(self, step)()
+
+    def end(self) -> None:
+        """All processes die, and everything is sent."""
+        for lines in self.lines.values():
+            lines.alive = False
+        self.read()
+        while self.pump.waiting:
+            self.send(100)
 
 
-STEPS = st.lists(st.sampled_from(["read", "send 1", "send 2", "die", "live", "restart"]), max_size=3)
+STEPS = st.lists(st.sampled_from(["read", "send 1", "send 2", "die", "live", "restart", "keep"]), max_size=3)
 
 
 @settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=CALM)
@@ -164,20 +193,33 @@ def test_late_in_any_steps_with_restarts_between_no_id_is_sent_in_two_versions(
         lines = shipping.lines[OWNERS[payload[27] % 2]]  # a phase's words are one process's
         lines.payloads.append(payload)
         for step in steps:
-            lines.alive = {"die": False, "live": True}.get(step, lines.alive)
-            if step.startswith("send"):
-                shipping.send(int(step[-1]))
-            elif step in ("read", "restart"):
-                getattr(shipping, step)()
-    for lines in shipping.lines.values():
-        lines.alive = False
-    shipping.read()
-    while shipping.pump.waiting:
-        shipping.send(100)
+            shipping.step(step, lines)
+    shipping.end()
     told = {payload[4:28] for (_, payload), _ in history}
     assert told <= shipping.sent.keys()
     keys = {key_of(ids) + suffix for ids in told for suffix in ("", ":correction")}
     assert shipping.pump.sent_keys.keys() <= keys | {f"{trace.hex()}:marker" for trace in TRACES}
+
+
+@settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=CALM)
+@given(st.lists(st.tuples(events(), STEPS), min_size=1, max_size=14))
+def test_with_a_restart_from_a_checkpoint_after_every_step_the_same_spans_are_sent_as_with_none(
+    history: list[tuple[Said, list[str]]],
+) -> None:
+    steady, restarted = Shipping(), Shipping()
+    for (_, payload), steps in history:
+        owner = OWNERS[payload[27] % 2]
+        for shipping in (steady, restarted):
+            shipping.lines[owner].payloads.append(payload)
+            for step in steps:
+                if step != "restart":
+                    shipping.step(step, shipping.lines[owner])
+                if shipping is restarted and shipping.keep():
+                    shipping.restart()
+    steady.end()
+    restarted.end()
+    assert steady.sent == restarted.sent
+    assert steady.pump.sent_keys.keys() == restarted.pump.sent_keys.keys()
 
 
 def test_the_sdks_spans_stay_the_sdks_in_any_order() -> None:

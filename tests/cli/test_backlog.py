@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,9 +9,10 @@ import pytest
 
 from otel_workflow.cli.backlog import look_at
 from otel_workflow.events import TRANSITIONS
-from otel_workflow.journal import EVENT, Cursor, JournalWriter
+from otel_workflow.journal import EVENT, Cursor, DeadLetters, JournalWriter
 from otel_workflow.journal.record import SAMPLED, encode_event
 from otel_workflow.report import load_runs
+from tests.bridge.test_directory import line
 from tests.cli.conftest import Cli
 
 TRACE, SPAN = b"\x01" * 16, b"\x02" * 8
@@ -77,3 +79,31 @@ def test_an_end_that_came_late_waits_as_a_correction_and_is_counted(writer: Jour
     assert cursor.save({"sent": {key: time.time_ns(), f"{key}:correction": time.time_ns()}})
     found = look_at(tmp_path / "j")
     assert (found.waiting, found.late_verdicts) == (0, 1)
+
+
+def test_what_a_shipper_has_delivered_is_not_read_again_and_the_books_say_the_same(
+    writer: JournalWriter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("otel_workflow.bridge.directory._WORTH", 1)
+    say(writer, "started", 1)
+    assert not writer.write(EVENT, b"x" * (5 * 1024 * 1024))
+    shipper = line(tmp_path / "j")
+    assert shipper.drain(5.0)
+    shipper.release()
+    say(writer, "progress", 2, seq=1)
+    books = []
+    for checkpoint in (True, False):
+        if not checkpoint:
+            (tmp_path / "j" / "resume.json").unlink()
+        found = look_at(tmp_path / "j")
+        began = {source.name: source.began for source in found.sources}
+        books.append((found.open_phases, found.waiting, found.dropped, found.kept_back, began, found.complete))
+    assert books[0] == books[1]
+    assert (1, 0, {"too_large": 1}) == books[0][:3]
+
+
+def test_the_size_of_a_journal_includes_its_dead_letters(ow: Cli) -> None:
+    ow.record()
+    before = json.loads(ow("status", "--json").stdout)["bytes"]
+    assert DeadLetters(ow.journal).put({"reason": "x" * 1000})
+    assert before + 1000 < json.loads(ow("status", "--json").stdout)["bytes"]

@@ -44,8 +44,7 @@ def runs(
 def _table(found: list[Run], style: Style) -> list[str]:
     import time
 
-    from otel_workflow.report.text import moment
-    from otel_workflow.report.wording import cells, cut, duration, printable, result_word, short_id
+    from otel_workflow.report.wording import cells, cut, duration, moment, printable, result_word, short_id
 
     ids = [short_id(run) for run in found]
     names = [cut(printable(run.name), 32, style.ellipsis) for run in found]
