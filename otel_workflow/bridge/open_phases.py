@@ -15,6 +15,7 @@ from collections import Counter
 from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
+from itertools import islice
 
 from otel_workflow.errors import DecodeError
 from otel_workflow.events import END_TRANSITIONS, TRANSITIONS, Event
@@ -91,15 +92,16 @@ class OpenPhases:
             return
         ids, transition = payload[4:28], payload[1]
         if payload[0] == VERSION and not payload[2] & IS_RUN:
+            starts = self._starts
             if transition == _STARTED:
                 if self._is_new(ids):
-                    self._starts[ids] = owner, payload
+                    starts[ids] = owner, payload
                     self._started_by[owner] += 1
                     return
             elif transition in _ENDS:
-                start = self._starts.get(ids)
+                start = starts.get(ids)
                 if start is not None and start[0] == owner and not self._was_told(ids):
-                    del self._starts[ids]
+                    del starts[ids]
                     self._started_by[owner] -= 1
                     self._ending[ids] = Ended(owner, source, end, (hash(payload),), settled, (start[1], payload))
                     return
@@ -212,13 +214,15 @@ class OpenPhases:
     def finished(self) -> list[tuple[bytes, Ended]]:
         """Return what has ended since the last call, with its ids."""
         ending, self._ending = list(self._ending.items()), {}
+        remembered = self._ended
         for ids, ended in ending:
             if ended.late is None:
-                self._ended[ids] = ended.heard
+                remembered[ids] = ended.heard
                 if ended.phase is not None:
                     self._discard(ids)
-        while len(self._ended) > _KEPT:
-            del self._ended[next(iter(self._ended))]
+        # All at once: the first of a dict is found behind the places of those that were deleted.
+        for ids in list(islice(self._ended, max(len(self._ended) - _KEPT, 0))):
+            del self._ended[ids]
         return ending
 
     def folded(self, ids: bytes, ended: Ended) -> PhaseRun | None:
