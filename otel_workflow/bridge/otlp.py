@@ -27,6 +27,7 @@ __all__ = (
     "Group",
     "encode_attributes",
     "encode_pair",
+    "encode_pairs",
     "encode_request",
     "encode_resource",
     "encode_scope",
@@ -221,8 +222,12 @@ def encode_pairs(tag: bytes, items: Iterable[tuple[str, object]]) -> bytes:
         start = _starts.get(key) if type(key) is str else None
         if start is None:
             start = _start_of(key)
-        if type(value) is str:
-            body = text(value)
+        kind = type(value)
+        if kind is str:
+            try:
+                body = value.encode()
+            except UnicodeEncodeError:
+                body = text(value)
             size = len(body)
             room = len(start) + size + 3
             if room < 128:  # nearly always: then each length is one byte, and found in a table

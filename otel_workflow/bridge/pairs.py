@@ -20,7 +20,7 @@ from functools import cache
 from operator import itemgetter
 from typing import TYPE_CHECKING, NamedTuple
 
-from otel_workflow.bridge.otlp import SPAN_ATTRIBUTES, encode_attributes, encode_span
+from otel_workflow.bridge.otlp import SPAN_ATTRIBUTES, encode_attributes, encode_pairs, encode_span
 from otel_workflow.bridge.span_data import SpanData
 from otel_workflow.bridge.traces import span_of
 from otel_workflow.errors import DecodeError
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 __all__ = ("PairEncoder", "span_of_pair")
 
 _BODY = EVENT_HEAD.size
-_TIME = 36  # where an event record has its wall time, after the three ids
+_TIME, _TIMED = 36, 44  # where an event record has its wall time, after the three ids
 _time_of = struct.Struct("<Q").unpack_from
 _time = struct.Struct("<Q").pack
 _double = struct.Struct("<d").pack
@@ -42,7 +42,8 @@ _START, _COMMA = b',"start":', b","
 _DIGITS = 19  # of a time in ns from 2001 to 2286
 _ATTRIBUTES = b'"attributes":'
 _ZERO = b"0"[0]
-_KEPT, _LONGEST = 2048, 4096  # forms and bodies; bytes of one that is kept
+_KEPT, _LONGEST = 2048, 4096  # forms, trails; bytes of a text that is kept
+_KEPT_SAID = 512  # texts: few enough to stay in a processor's own cache
 _scan = json.JSONDecoder().raw_decode
 _run_in = re.compile(rb'"run":"([ !#-\[\]-~]{8,256})"').search  # no escape, and nothing JSON forbids
 _NONE: frozenset[str] = frozenset()
@@ -51,6 +52,9 @@ _ATTRIBUTES_HERE, _RUN_HERE = b"\x01", b"\x02"
 
 _FIRST, _LAST = "otel_workflow.gap.start", "otel_workflow.gap.end"
 
+_Said = tuple[bytes, frozenset[str]]
+"""Attributes as OTLP has them, and their names."""
+_NOTHING: _Said = (b"", _NONE)
 _Values = tuple[bytes, ...]
 """What fills the gaps: trace id, span id, parent's, start, end, the first two in hex, the duration in s, the
 run, attributes of the start and of the end."""
@@ -73,6 +77,23 @@ class _Form(NamedTuple):
     template: bytes
     chosen: Callable[[_Values], tuple[bytes, ...]]
     names: frozenset[str]
+
+
+class _Trail(NamedTuple):
+    """How the last pair went on that began with some text, so that the next one is known by comparing bytes.
+
+    ``began`` and ``kind`` are how its two records begin, ``length`` is its run id's. ``before`` is the end's
+    text up to the time of its start, ``opened`` from there to the attributes, ``closed`` what follows them.
+    """
+
+    began: bytes
+    kind: bytes
+    is_root: bool
+    length: int
+    before: bytes
+    opened: bytes
+    closed: bytes
+    form: _Form
 
 
 class _Filling(NamedTuple):
@@ -141,6 +162,8 @@ class PairEncoder:
 
     def __init__(self) -> None:
         self._bodies: dict[bytes, _Body] = {}
+        self._said: dict[bytes, _Said] = {}
+        self._trails: dict[bytes, _Trail] = {}
         self._forms: dict[tuple[object, ...], _Form | None] = {}
         self._once: set[tuple[object, ...]] = set()
 
@@ -149,44 +172,113 @@ class PairEncoder:
 
         The records are the payloads of a start and of an end event with the same ids.
         """
-        at = end.find(_START, _BODY) + len(_START)
-        after = at + _DIGITS
-        if at < _BODY or not (end[at:after].isdigit() and end[at] != _ZERO and end.startswith(_COMMA, after)):
-            return None
         began, ended = _time_of(start, _TIME)[0], _time_of(end, _TIME)[0]
         if not 0 < began < ended:
             return None
-        begun, over = start[_BODY:], end[_BODY:at] + end[after:]
+        begun = start[_BODY:]
         first = self._bodies.get(begun) or self._body(begun)
-        last = self._bodies.get(over) or self._body(over)
-        if first is None or last is None or first.run != last.run:
+        if first is None:
             return None
-        parent = start[28:_TIME]
-        key = start[:4], end[:4], parent == _NO_PARENT, len(first.run), first.around, last.around
-        try:
-            form = self._forms[key]
-        except KeyError:
-            form = self._learn(key, start, end, first, last)
-        if form is None or not _are_disjoint(form.names, first.names, last.names):
+        trail = self._trails.get(first.around)
+        last = self._followed(trail, first, start, end) if trail is not None else None
+        if trail is None or last is None:
+            trail, last = self._found(first, start, end)
+            if trail is None or last is None:
+                return None
+        form, (said, names) = trail.form, last
+        if not _are_disjoint(form.names, first.names, names):
             return None
         trace, span = start[4:20], start[20:28]
         return form.template % form.chosen(
             (
-                trace, span, parent, start[_TIME:44], end[_TIME:44], trace.hex().encode(), span.hex().encode(),
-                _double((ended - began) / 1e9), first.run, first.attributes, last.attributes,
-            )  # fmt: skip
+                trace,
+                span,
+                start[28:_TIME],
+                start[_TIME:_TIMED],
+                end[_TIME:_TIMED],
+                trace.hex().encode(),
+                span.hex().encode(),
+                _double((ended - began) / 1e9),
+                first.run,
+                first.attributes,
+                said,
+            )
         )
+
+    def _followed(self, trail: _Trail, first: _Body, start: bytes, end: bytes) -> _Said | None:
+        """Return the attributes of an end that differs from the last one of its kind in values only; else None."""
+        run = first.run
+        before = trail.before.replace(_RUN_HERE, run) if run else trail.before
+        at = _BODY + len(before)
+        after = at + _DIGITS
+        if not (
+            len(run) == trail.length
+            and end.startswith(before, _BODY)
+            and end.startswith(trail.opened, after)
+            and end.endswith(trail.closed, after)
+            and end.startswith(trail.kind)
+            and start.startswith(trail.began)
+            and (start[28:_TIME] == _NO_PARENT) is trail.is_root
+            and end[at:after].isdigit()
+            and end[at] != _ZERO
+        ):
+            return None
+        text = end[after + len(trail.opened) : len(end) - len(trail.closed)]
+        if not trail.closed:
+            return None if text else _NOTHING
+        return self._said.get(text) or self._read(text)
+
+    def _read(self, text: bytes) -> _Said | None:
+        """Return attributes that are all of a text, as OTLP has them; None for anything else."""
+        try:
+            said, size = _scan(text.decode())
+        except (ValueError, RecursionError):
+            return None
+        if type(said) is not dict or size != len(text):  # where it is not ASCII the one counts characters
+            return None
+        made = encode_pairs(SPAN_ATTRIBUTES, said.items()), frozenset(said)
+        if len(self._said) >= _KEPT_SAID:
+            self._said.clear()
+        if len(text) <= _LONGEST:
+            self._said[text] = made
+        return made
+
+    def _found(self, first: _Body, start: bytes, end: bytes) -> tuple[_Trail | None, _Said | None]:
+        """Return the form of a pair of whatever kind and the attributes of its end; it is the next one's trail."""
+        at = end.find(_START, _BODY) + len(_START)
+        after = at + _DIGITS
+        if at < _BODY or not (end[at:after].isdigit() and end[at] != _ZERO and end.startswith(_COMMA, after)):
+            return None, None
+        last = _taken_apart(end[_BODY:at] + end[after:])
+        if last is None or first.run != last.run or not first.names.isdisjoint(last.names):
+            return None, None
+        is_root = start[28:_TIME] == _NO_PARENT
+        key = start[:4], end[:4], is_root, len(first.run), first.around, last.around
+        try:
+            form = self._forms[key]
+        except KeyError:
+            form = self._learn(key, start, end, first, last)
+        if form is None:
+            return None, None
+        before, _, over = last.around.partition(_START)
+        opened, _, closed = over.partition(_ATTRIBUTES_HERE)
+        trail = _Trail(start[:4], end[:4], is_root, len(first.run), before + _START, opened, closed, form)
+        if _ATTRIBUTES_HERE not in before and _RUN_HERE not in over:
+            if len(self._trails) >= _KEPT:
+                self._trails.clear()
+            self._trails[first.around] = trail
+        return trail, (last.attributes, last.names)
 
     def _body(self, text: bytes) -> _Body | None:
         body = _taken_apart(text)
         if body is not None and len(text) <= _LONGEST:
-            if len(self._bodies) >= _KEPT:
+            if len(self._bodies) >= _KEPT_SAID:
                 self._bodies.clear()
             self._bodies[text] = body
         return body
 
     def _learn(self, key: tuple[object, ...], start: bytes, end: bytes, first: _Body, last: _Body) -> _Form | None:
-        if not first.names.isdisjoint(last.names) or len(first.around) + len(last.around) > _LONGEST:
+        if len(first.around) + len(last.around) > _LONGEST:
             return None
         if key not in self._once:
             if len(self._once) >= _KEPT:
@@ -217,7 +309,7 @@ def _taken_apart(text: bytes) -> _Body | None:
             return None
         if type(said) is not dict:
             return None
-        made, names = encode_attributes(SPAN_ATTRIBUTES, said), frozenset(said)
+        made, names = encode_pairs(SPAN_ATTRIBUTES, said.items()), frozenset(said)
         text = b"%b%b%b" % (text[:at], _ATTRIBUTES_HERE, text[at + size :])
     run = _run_in(text)
     if run is None:
