@@ -18,7 +18,6 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
-from typing import Any
 
 from otel_workflow.bridge.span_data import SpanData, SpanEvent, SpanLink
 from otel_workflow.guard import guarded, text_of
@@ -55,7 +54,8 @@ _SMALL = tuple(bytes((number,)) for number in range(128))
 _TEXTS = tuple(bytes((number + 2, 0x0A, number)) for number in range(126))
 """By a text's length: the length of its ``AnyValue``, and the tag and length of the text in that."""
 _SIZES = {
-    tag: tuple(tag + size for size in _SMALL) for tag in (SPAN_ATTRIBUTES, EVENT_ATTRIBUTES, LINK_ATTRIBUTES, b"\x0a", b"")
+    tag: tuple(tag + size for size in _SMALL)
+    for tag in (SPAN_ATTRIBUTES, EVENT_ATTRIBUTES, LINK_ATTRIBUTES, b"\x0a", b"")
 }
 """By the tag of a field of ``KeyValue`` and its length: both as bytes."""
 _starts: dict[str, bytes] = {}
@@ -216,18 +216,18 @@ def encode_pair(key: str, value: object) -> bytes:
 
 def encode_pairs(tag: bytes, items: Iterable[tuple[str, object]]) -> bytes:
     """Encode pairs of key and value as the repeated field that ``tag`` names."""
-    sizes = _SIZES[tag]
+    sizes, starts = _SIZES[tag], _starts
     out: list[bytes] = []
     for key, value in items:
-        start = _starts.get(key) if type(key) is str else None
+        start = starts.get(key) if type(key) is str else None
         if start is None:
             start = _start_of(key)
         kind = type(value)
         if kind is str:
             try:
-                body = value.encode()
+                body = value.encode()  # type: ignore[attr-defined]
             except UnicodeEncodeError:
-                body = text(value)
+                body = text(value)  # type: ignore[arg-type]
             size = len(body)
             room = len(start) + size + 3
             if room < 128:  # nearly always: then each length is one byte, and found in a table
@@ -251,8 +251,13 @@ def encode_attributes(tag: bytes, attributes: Mapping[str, object]) -> bytes:
 
 def event_field(time_ns: int, name: str, attributes: bytes, dropped: int) -> bytes:
     """Encode a span's event, tag included; ``attributes`` are encoded already."""
-    body = _time_field(b"\x09", time_ns) + _text_field(b"\x12", name) + attributes
-    return _sized(b"\x5a", body + _count_field(b"\x20", dropped) if dropped else body)
+    said = text(name)
+    size = len(said)
+    if 0 < size < 128 and not dropped:
+        body = b"%b\x12%c%b%b" % (_time_field(b"\x09", time_ns), size, said, attributes)
+    else:
+        body = _time_field(b"\x09", time_ns) + _text_field(b"\x12", name) + attributes + _count_field(b"\x20", dropped)
+    return _sized(b"\x5a", body)
 
 
 def link_field(
@@ -298,7 +303,7 @@ def span_message(
         _sized(b"\x0a", trace_id) if trace_id else b"",
         _sized(b"\x12", span_id) if span_id else b"",
         _text_field(b"\x1a", trace_state) if trace_state else b"",
-        b"\x22" + varint(len(parent_span_id)) + parent_span_id if parent_span_id else b"",
+        _sized(b"\x22", parent_span_id) if parent_span_id else b"",
         _text_field(b"\x2a", name),
         b"\x30" + varint(kind & _MASK64) if kind else b"",
         _time_field(b"\x39", start_ns),
@@ -316,7 +321,8 @@ def span_message(
         out += (counts[0], events, counts[1], links, counts[2])
     if status is not None:
         code, message = status
-        out.append(_sized(b"\x7a", _text_field(b"\x12", message) + (b"\x18" + varint(code & _MASK64) if code else b"")))
+        said = _text_field(b"\x12", message) + (b"\x18" + varint(code & _MASK64) if code else b"")
+        out.append(_sized(b"\x7a", said))
     out.append(b"\x85\x01" + (_FLAGS_REMOTE if parent_is_remote else _FLAGS_LOCAL))
     return b"".join(out)
 
