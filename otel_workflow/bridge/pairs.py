@@ -207,25 +207,27 @@ class PairEncoder:
 
     def _followed(self, trail: _Trail, first: _Body, start: bytes, end: bytes) -> _Said | None:
         """Return the attributes of an end that differs from the last one of its kind in values only; else None."""
+        began, kind, is_root, length, before, opened, closed, _ = trail
         run = first.run
-        before = trail.before.replace(_RUN_HERE, run) if run else trail.before
+        if run:
+            before = before.replace(_RUN_HERE, run)
         at = _BODY + len(before)
         after = at + _DIGITS
         if not (
-            len(run) == trail.length
-            and end.startswith(before, _BODY)
-            and end.startswith(trail.opened, after)
-            and end.endswith(trail.closed, after)
-            and end.startswith(trail.kind)
-            and start.startswith(trail.began)
-            and (start[28:_TIME] == _NO_PARENT) is trail.is_root
+            end.startswith(before, _BODY)
+            and end.startswith(opened, after)
+            and end.endswith(closed, after)
+            and len(run) == length
+            and end[:4] == kind
+            and start[:4] == began
+            and (start[28:_TIME] == _NO_PARENT) is is_root
             and end[at:after].isdigit()
             and end[at] != _ZERO
         ):
             return None
-        text = end[after + len(trail.opened) : len(end) - len(trail.closed)]
-        if not trail.closed:
-            return None if text else _NOTHING
+        if not closed:
+            return _NOTHING if len(end) == after + len(opened) else None
+        text = end[after + len(opened) : -len(closed)]
         return self._said.get(text) or self._read(text)
 
     def _read(self, text: bytes) -> _Said | None:

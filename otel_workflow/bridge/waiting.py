@@ -81,6 +81,11 @@ class Progress:
 def request_of(batch: list[Waiting]) -> bytes:
     """Return an ExportTraceServiceRequest with these spans, grouped by resource and scope."""
     groups: dict[Group, list[bytes]] = {}
+    group: Group | None = None
+    spans: list[bytes] = []
     for waiting in batch:
-        groups.setdefault(waiting.group, []).append(waiting.span)
+        if waiting.group is not group:  # nearly always the last one's
+            group = waiting.group
+            spans = groups.setdefault(group, [])
+        spans.append(waiting.span)
     return encode_request((*group, spans) for group, spans in groups.items())
