@@ -45,13 +45,15 @@ Body = dict[str, Any]
 def main() -> None:
     """Print events per second and the ratio to the naive way, and what a restart costs."""
     with tempfile.TemporaryDirectory() as place:
-        same, other = Path(place, "same"), Path(place, "other")
+        same, other, alone = Path(place, "same"), Path(place, "other"), Path(place, "alone")
         _write(same, varying=False)
         _write(other, varying=True)
+        _write(alone, varying=True, alone=True)
         lines = [dumps(line).encode() for line in _lines()]
         cases: list[tuple[str, Callable[[], object]]] = [
             ("naive: pydantic, SDK spans, stock encoding", lambda: _naive(lines)),
             ("bridge, attributes differ in every phase", lambda: _bridge(other)),
+            ("bridge, and every phase is outside any run", lambda: _bridge(alone)),
             ("bridge, attributes repeat", lambda: _bridge(same)),
             ("bridge, all acknowledged before: a restart", lambda: _bridge(same, acknowledged=True)),
         ]
@@ -63,22 +65,31 @@ def main() -> None:
     print(f"\n{platform.machine()}, peak memory of the run {peak / 1024:.0f} MiB")
 
 
-def _bodies(*, varying: bool) -> Iterator[tuple[int, bytes, int, Body]]:
-    """Yield (transition, span id, time, body) of twenty definitions that take turns."""
+def _bodies(*, varying: bool, alone: bool = False) -> Iterator[tuple[int, bytes, int, Body]]:
+    """Yield (transition, span id, time, body) of twenty definitions that take turns.
+
+    A phase that stands alone has a trace of its own, whose id is its run's.
+    """
     now = BEGAN
     for number in range(PHASES):
         span, now = (number + 1).to_bytes(8, "big"), now + 1_000
-        known: Body = {"name": f"lint {number % 20}", "run": "0123456789abcdef", "workflow": "nightly"}
+        run = _own_trace(span).hex() if alone else "0123456789abcdef"
+        known: Body = {"name": f"lint {number % 20}", "run": run, "workflow": "nightly"}
         made = {"files": number, "tool": "ruff"} if varying else {"files": 120, "tool": "ruff"}
         yield TRANSITIONS.index("started"), span, now, {**known, "seq": 1}
         ended: Body = {**known, "start": now, "outcome": "success", "attributes": made, "seq": 2}
         yield TRANSITIONS.index("completed"), span, now + 1_000_000 + number, ended
 
 
-def _write(directory: Path, *, varying: bool) -> None:
+def _own_trace(span: bytes) -> bytes:
+    return span * 2
+
+
+def _write(directory: Path, *, varying: bool, alone: bool = False) -> None:
     writer = JournalWriter(str(directory), lambda: HEADER, sync="never")
-    for transition, span, now, body in _bodies(varying=varying):
-        writer.write(EVENT, encode_event(transition, SAMPLED, TRACE, span, PARENT, now, now, body))
+    for transition, span, now, body in _bodies(varying=varying, alone=alone):
+        trace, parent = (_own_trace(span), bytes(8)) if alone else (TRACE, PARENT)
+        writer.write(EVENT, encode_event(transition, SAMPLED, trace, span, parent, now, now, body))
     writer.close()
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from math import isfinite
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 from opentelemetry.attributes import BoundedAttributes
@@ -12,6 +13,7 @@ from otel_workflow.bridge.otlp import (
     EVENT_ATTRIBUTES,
     LINK_ATTRIBUTES,
     SPAN_ATTRIBUTES,
+    encode_attributes,
     encode_pair,
     encode_resource,
     encode_scope,
@@ -30,17 +32,20 @@ if TYPE_CHECKING:
 
 __all__ = ("OtlpSpanEncoder",)
 
+_parts_of: Callable[[dict[str, Any]], tuple[Any, ...]] = itemgetter(
+    "_context", "_parent", "_status", "_name", "_kind", "_start_time", "_end_time", "_attributes", "_events", "_links"
+)
 _LONGEST_CACHED = 256  # bytes; a longer text hardly comes twice
 
 
 class OtlpSpanEncoder:
     """Encodes ``ReadableSpan`` objects to the bytes the stock exporter would send.
 
-    Attributes repeat from span to span, so encoded ones are kept: at most ``cache_size`` of them,
-    all dropped when that is reached (run ids would else fill the cache and stay in it for ever).
     With ``masking`` every text is masked on the way, and a number that JSON does not know (NaN, an
     infinity) becomes text: one of them would make its whole trace unreadable in Jaeger. The bytes
-    are else the same.
+    are else the same. Looking for secrets takes longer than encoding and attributes repeat from span
+    to span, so masked ones are kept: at most ``cache_size``, all dropped when that is reached (run
+    ids would else stay in it for ever).
     Raises for no content of a span. May be used from several threads.
     """
 
@@ -80,39 +85,45 @@ class OtlpSpanEncoder:
 
     def encode_span(self, span: ReadableSpan) -> bytes:
         """Encode one span as a ``Span`` message, without the tag and length it has in a request."""
-        context, parent, status = span.get_span_context(), span.parent, span.status
+        try:  # the properties of the same names cost a call each, and some copy what is behind them
+            parts = _parts_of(span.__dict__)
+        except (AttributeError, KeyError):  # not the SDK's class, only one of its shape
+            parts = _asked(span)
+        context, parent, status, name, kind, start_ns, end_ns, attributes, events, links = parts
         if context is None:
             raise ValueError(f"the span {span.name!r} has no context, so it has no id to be sent under")
         if self._masking and self._secrets is not in_force():  # what is kept may hold what is a secret now
             self._secrets, self._cache = in_force(), {}
-        try:  # the properties of the same names copy what is behind them
-            attributes, events, links = span._attributes, span._events, span._links  # noqa: SLF001
-        except AttributeError:  # not the SDK's class, only one of its shape
-            attributes, events, links = span.attributes, span.events, span.links
+        try:
+            dropped = attributes.dropped, events.dropped, links.dropped
+        except AttributeError:  # plain ones, or none
+            dropped = span.dropped_attributes, span.dropped_events, span.dropped_links
+        trace_id, span_id, _, _, trace_state, _ = context  # a tuple, each name of which costs a call
         return span_message(
-            context.trace_id.to_bytes(16, "big"),
-            context.span_id.to_bytes(8, "big"),
-            context.trace_state.to_header() if context.trace_state else "",
-            parent.span_id.to_bytes(8, "big") if parent else b"",
-            self._text(span.name),
-            span.kind.value + 1,
-            span.start_time or 0,
-            span.end_time or 0,
+            trace_id.to_bytes(16, "big"),
+            span_id.to_bytes(8, "big"),
+            trace_state.to_header() if trace_state else "",
+            parent[1].to_bytes(8, "big") if parent else b"",
+            self._text(name),
+            kind._value_ + 1,  # what ``value`` takes a Python call for
+            start_ns or 0,
+            end_ns or 0,
             self._attributes(SPAN_ATTRIBUTES, attributes),
             b"".join([self._event(event) for event in events]) if events else b"",
             b"".join([self._link(link) for link in links]) if links else b"",
-            (span.dropped_attributes, span.dropped_events, span.dropped_links),
-            (status.status_code.value, self._text(status.description or "")) if status is not None else None,
-            parent is not None and parent.is_remote,
+            dropped,
+            (status.status_code._value_, self._text(status.description or "")) if status is not None else None,
+            parent is not None and parent[2],
         )
 
     def _text(self, text: str) -> str:
         return masked(text) if self._masking else text
 
     def _event(self, event: Event) -> bytes:
-        attributes = event.attributes
-        encoded = self._attributes(EVENT_ATTRIBUTES, attributes) if attributes is not None else b""
-        return event_field(event.timestamp, self._text(event.name), encoded, event.dropped_attributes)
+        attributes, name = event.attributes, event.name
+        dropped = attributes.dropped if type(attributes) is BoundedAttributes else event.dropped_attributes
+        encoded = self._attributes(EVENT_ATTRIBUTES, attributes)
+        return event_field(event.timestamp, masked(name) if self._masking else name, encoded, dropped)
 
     def _link(self, link: Link) -> bytes:
         context = link.context
@@ -125,33 +136,31 @@ class OtlpSpanEncoder:
         )
 
     def _attributes(self, tag: bytes, attributes: Mapping[str, object] | None) -> bytes:
-        if attributes is None:
-            return b""
         if type(attributes) is BoundedAttributes:  # whose own items() is slow
             attributes = getattr(attributes, "_dict", attributes)
         if not attributes:
             return b""
-        cache, out = self._cache, []
-        for key, value in attributes.items():
-            kind = type(value)
-            if kind is str or kind is int or kind is bool:
-                entry = (key, kind, value)
-                pair = cache.get(entry)
-                if pair is None:
-                    pair = self._pair(key, value)
-                    if len(pair) <= _LONGEST_CACHED:
-                        if len(cache) >= self._cache_size:
-                            cache.clear()
-                        cache[entry] = pair
-            else:
-                pair = self._pair(key, value)
-            out.append(pair)
-        return tag + tag.join(out)
+        if not self._masking:
+            return encode_attributes(tag, attributes)
+        return tag + tag.join([self._masked_pair(key, value) for key, value in attributes.items()])
 
-    def _pair(self, key: str, value: object) -> bytes:
-        if self._masking:
-            key, value = masked(key), _finite(masked_value(key, value))
-        return encode_pair(key, value)
+    def _masked_pair(self, key: str, value: object) -> bytes:
+        kind = type(value)
+        entry = (key, kind, value) if kind is str or kind is int or kind is bool else None
+        pair = self._cache.get(entry) if entry is not None else None
+        if pair is None:
+            pair = encode_pair(masked(key), _finite(masked_value(key, value)))
+            if entry is not None and len(pair) <= _LONGEST_CACHED:
+                if len(self._cache) >= self._cache_size:
+                    self._cache.clear()
+                self._cache[entry] = pair
+        return pair
+
+
+def _asked(span: ReadableSpan) -> tuple[Any, ...]:
+    """Return the parts of anything that answers as a span does."""
+    context, times = span.get_span_context(), (span.start_time, span.end_time)
+    return context, span.parent, span.status, span.name, span.kind, *times, span.attributes, span.events, span.links
 
 
 def _finite(value: Any) -> Any:

@@ -102,15 +102,16 @@ class OpenPhases:
             return
         ids, transition = payload[4:28], payload[1]
         if payload[0] == VERSION and not payload[2] & IS_RUN:
+            starts = self._starts
             if transition == _STARTED:
                 if self._is_new(ids):
-                    self._starts[ids] = owner, source, payload
+                    starts[ids] = owner, source, payload
                     self._started_by[owner] += 1
                     return
             elif transition in _ENDS:
-                start = self._starts.get(ids)
+                start = starts.get(ids)
                 if start is not None and start[0] == owner and not self._was_told(ids):
-                    del self._starts[ids]
+                    del starts[ids]
                     self._started_by[owner] -= 1
                     self._ending[ids] = Ended(owner, source, end, (_mark(payload),), settled, (start[2], payload))
                     return
@@ -232,9 +233,10 @@ class OpenPhases:
     def finished(self) -> Iterator[tuple[bytes, Ended]]:
         """Yield what has ended since the last call, with its ids; one after the other, so that a caller can pause."""
         ending, self._ending = self._ending, {}
+        remembered = self._ended
         for ids, ended in ending.items():
             if ended.late is None:
-                self._ended[ids] = ended.heard
+                remembered[ids] = ended.heard
                 if ended.phase is not None:
                     self._discard(ids)
             yield ids, ended

@@ -18,7 +18,6 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
-from typing import Any
 
 from otel_workflow.bridge.span_data import SpanData, SpanEvent, SpanLink
 from otel_workflow.guard import guarded, text_of
@@ -27,6 +26,7 @@ __all__ = (
     "Group",
     "encode_attributes",
     "encode_pair",
+    "encode_pairs",
     "encode_request",
     "encode_resource",
     "encode_scope",
@@ -53,9 +53,15 @@ _PIECE = 96  # parts, of which each span has three; 32 spans are joined in some 
 _TRUNCATED = "[truncated]"
 
 _SMALL = tuple(bytes((number,)) for number in range(128))
+_TEXTS = tuple(bytes((number + 2, 0x0A, number)) for number in range(126))
+"""By a text's length: the length of its ``AnyValue``, and the tag and length of the text in that."""
+_sizes: dict[bytes, tuple[bytes, ...]] = {}
+"""By the tag of a field of ``KeyValue`` and its length: both as bytes."""
+_starts: dict[str, bytes] = {}
 _double = struct.Struct("<d").pack
 _fixed64 = struct.Struct("<Q").pack
 _MASK64 = (1 << 64) - 1
+_MOST_KEYS, _LONGEST_KEY = 4096, 128  # in the memory of keys; a key's length there in bytes
 
 _FLAGS_LOCAL = b"\x00\x01\x00\x00"  # SPAN_FLAGS_CONTEXT_HAS_IS_REMOTE
 _FLAGS_REMOTE = b"\x00\x03\x00\x00"  # the same, and IS_REMOTE
@@ -68,8 +74,12 @@ def varint(number: int) -> bytes:
     """Return a number as protobuf writes it: seven bits a byte, the lowest first."""
     if number < 128:
         return _SMALL[number]
-    if number < 16384:
+    if number < 1 << 14:
         return bytes((number & 127 | 128, number >> 7))
+    if number < 1 << 21:
+        return bytes((number & 127 | 128, number >> 7 & 127 | 128, number >> 14))
+    if number < 1 << 28:
+        return bytes((number & 127 | 128, number >> 7 & 127 | 128, number >> 14 & 127 | 128, number >> 21))
     out = bytearray()
     while number > 127:
         out.append(number & 127 | 128)
@@ -118,22 +128,10 @@ def _time_field(tag: bytes, time_ns: int) -> bytes:
 
 def encode_value(value: object) -> bytes:
     """Encode an ``AnyValue``; any value at all, see the module's docstring."""
-    # The exact types first: they are nearly all there is, and subclasses may have odd methods.
-    if type(value) is str:
-        body = text(value)
-        return b"\x0a%c%b" % (len(body), body) if len(body) < 128 else _sized(b"\x0a", body)
-    if type(value) is bool:
-        return b"\x10\x01" if value else b"\x10\x00"
-    if type(value) is int:
-        return _integer(value)
-    if type(value) is float:
-        return b"\x21" + _double(value)
     return _nested(value, 0, [_NODES])
 
 
 def _integer(value: int) -> bytes:
-    if 0 <= value < 128:
-        return b"\x18" + _SMALL[value]
     if -(1 << 63) <= value < 1 << 63:
         return b"\x18" + varint(value & _MASK64)
     return _sized(b"\x0a", text(text_of(value)))
@@ -185,21 +183,66 @@ def _container(value: object, depth: int, room: list[int]) -> bytes:
     return _sized(b"\x32", b"".join(parts))
 
 
+def _start_of(key: str) -> bytes:
+    """Return a ``KeyValue`` up to its value's length, and keep it: nearly all attributes have one of a few keys."""
+    name = text(key)
+    made = _sized(b"\x0a", name) + b"\x12" if name else b"\x12"
+    if type(key) is str and len(name) <= _LONGEST_KEY:
+        if len(_starts) >= _MOST_KEYS:
+            _starts.clear()
+        _starts[key] = made
+    return made
+
+
+def _measured(value: object) -> bytes:
+    """Return what ``encode_value`` does, with its length before it."""
+    kind = type(value)
+    if kind is int and 0 <= value < 1 << 49:  # type: ignore[operator]
+        body = varint(value)  # type: ignore[arg-type]
+        return b"%c\x18%b" % (len(body) + 1, body)
+    if kind is float:
+        return b"\x09\x21" + _double(value)
+    if kind is bool:
+        return b"\x02\x10\x01" if value else b"\x02\x10\x00"
+    body = encode_value(value)
+    return varint(len(body)) + body
+
+
 def encode_pair(key: str, value: object) -> bytes:
     """Encode a ``KeyValue`` with its length before it, so that only the field's tag is missing."""
-    name, body = text(key), encode_value(value)
-    size = len(name) + len(body) + 4
-    if name and size < 128:  # nearly always: each length is one byte, and one formatting writes it all
-        return b"%c\x0a%c%b\x12%c%b" % (size, len(name), name, len(body), body)
-    return _sized(b"", (_sized(b"\x0a", name) if name else b"") + _sized(b"\x12", body))
+    return encode_pairs(b"", ((key, value),))
+
+
+def encode_pairs(tag: bytes, items: Iterable[tuple[str, object]]) -> bytes:
+    """Encode pairs of key and value as the repeated field that ``tag`` names."""
+    sizes, starts = _sizes.get(tag) or _sizes.setdefault(tag, tuple(tag + size for size in _SMALL)), _starts
+    out: list[bytes] = []
+    for key, value in items:
+        start = starts.get(key) if type(key) is str else None
+        if start is None:
+            start = _start_of(key)
+        kind = type(value)
+        if kind is str:
+            try:
+                body = value.encode()  # type: ignore[attr-defined]
+            except UnicodeEncodeError:
+                body = text(value)  # type: ignore[arg-type]
+            size = len(body)
+            room = len(start) + size + 3
+            if room < 128:  # nearly always: then each length is one byte, and found in a table
+                out += (sizes[room], start, _TEXTS[size], body)
+                continue
+        body = _measured(value)
+        room = len(start) + len(body)
+        out += (sizes[room], start, body) if room < 128 else (tag, varint(room), start, body)
+    return b"".join(out)
 
 
 def encode_attributes(tag: bytes, attributes: Mapping[str, object]) -> bytes:
     """Encode attributes as the repeated field that ``tag`` names."""
-    # A copy of the items: another thread may still be adding some.
-    plain = type(attributes) is dict
-    items: list[Any] = list(attributes.items()) if plain else _pairs(attributes, _NODES)  # type: ignore[arg-type]
-    return b"".join([tag + encode_pair(key, value) for key, value in items])
+    if type(attributes) is dict:
+        return encode_pairs(tag, list(attributes.items()))  # a copy: another thread may still be adding some
+    return encode_pairs(tag, _pairs(attributes, _NODES))  # type: ignore[arg-type]
 
 
 # ---- spans ------------------------------------------------------------------------------
@@ -207,8 +250,13 @@ def encode_attributes(tag: bytes, attributes: Mapping[str, object]) -> bytes:
 
 def event_field(time_ns: int, name: str, attributes: bytes, dropped: int) -> bytes:
     """Encode a span's event, tag included; ``attributes`` are encoded already."""
-    body = _time_field(b"\x09", time_ns) + _text_field(b"\x12", name) + attributes
-    return _sized(b"\x5a", body + _count_field(b"\x20", dropped) if dropped else body)
+    said = text(name)
+    size = len(said)
+    if 0 < size < 128 and not dropped:
+        body = b"%b\x12%c%b%b" % (_time_field(b"\x09", time_ns), size, said, attributes)
+    else:
+        body = _time_field(b"\x09", time_ns) + _text_field(b"\x12", name) + attributes + _count_field(b"\x20", dropped)
+    return _sized(b"\x5a", body)
 
 
 def link_field(
@@ -254,7 +302,7 @@ def span_message(
         _sized(b"\x0a", trace_id) if trace_id else b"",
         _sized(b"\x12", span_id) if span_id else b"",
         _text_field(b"\x1a", trace_state) if trace_state else b"",
-        b"\x22" + varint(len(parent_span_id)) + parent_span_id if parent_span_id else b"",
+        _sized(b"\x22", parent_span_id) if parent_span_id else b"",
         _text_field(b"\x2a", name),
         b"\x30" + varint(kind & _MASK64) if kind else b"",
         _time_field(b"\x39", start_ns),
@@ -272,7 +320,8 @@ def span_message(
         out += (counts[0], events, counts[1], links, counts[2])
     if status is not None:
         code, message = status
-        out.append(_sized(b"\x7a", _text_field(b"\x12", message) + (b"\x18" + varint(code & _MASK64) if code else b"")))
+        said = _text_field(b"\x12", message) + (b"\x18" + varint(code & _MASK64) if code else b"")
+        out.append(_sized(b"\x7a", said))
     out.append(b"\x85\x01" + (_FLAGS_REMOTE if parent_is_remote else _FLAGS_LOCAL))
     return b"".join(out)
 

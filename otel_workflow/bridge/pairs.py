@@ -1,10 +1,10 @@
 """Builds the span of a usual phase straight from its two records: the bridge's fast road.
 
 Nearly every phase is one start and one end of one process, in order. Two such spans of the same
-definition differ in ids, times and attributes only, so one is built the ordinary way
+definition differ in ids, times, run and attributes only, so one is built the ordinary way
 (``traces.py``), its bytes are cut where those stand, and every other fills the gaps. Nothing of a
-span's meaning is known here: a form whose first filling is not byte for byte what the ordinary
-way gives is never used, and neither is any for a pair that is unusual.
+span's meaning is known here: a form is used only after two fillings, the pair's own and one made
+up, were byte for byte what the ordinary way gives, and never for a pair that is unusual.
 
 A form is found by all that two records say beyond what fills a gap. Cutting a value out of JSON
 text without parsing the rest is safe, because the text around it is equal: whatever stands in the
@@ -17,76 +17,129 @@ import json
 import re
 import struct
 from functools import cache
-from typing import NamedTuple
+from operator import itemgetter
+from typing import TYPE_CHECKING, NamedTuple
 
-from otel_workflow.bridge.otlp import SPAN_ATTRIBUTES, encode_attributes, encode_span
+from otel_workflow.bridge.otlp import SPAN_ATTRIBUTES, encode_attributes, encode_pairs, encode_span
 from otel_workflow.bridge.span_data import SpanData
 from otel_workflow.bridge.traces import span_of
 from otel_workflow.errors import DecodeError
 from otel_workflow.journal.record import EVENT_HEAD, decode_event
 from otel_workflow.runs import PhaseRun
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 __all__ = ("PairEncoder", "span_of_pair")
 
 _BODY = EVENT_HEAD.size
-_head_of = struct.Struct("<4s16s8s8sQ").unpack_from
-"""version with transition and flags, trace id, span id, parent span id, wall ns."""
+_TIME, _TIMED = 36, 44  # where an event record has its wall time, after the three ids
+_time_of = struct.Struct("<Q").unpack_from
 _time = struct.Struct("<Q").pack
 _double = struct.Struct("<d").pack
 _NO_PARENT = b"\x00" * 8
-_START = b',"start":'
+_START, _COMMA = b',"start":', b","
 _DIGITS = 19  # of a time in ns from 2001 to 2286
 _ATTRIBUTES = b'"attributes":'
-_ZERO, _COMMA = b"0,"
-_KEPT, _LONGEST = 2048, 4096  # forms and bodies; bytes of one
+_ZERO = b"0"[0]
+_KEPT, _LONGEST = 2048, 4096  # forms, trails; bytes of a text that is kept
+_KEPT_SAID = 512  # texts: few enough to stay in a processor's own cache
 _scan = json.JSONDecoder().raw_decode
+_run_in = re.compile(rb'"run":"([ !#-\[\]-~]{8,256})"').search  # no escape, and nothing JSON forbids
+_NONE: frozenset[str] = frozenset()
+_ATTRIBUTES_HERE, _RUN_HERE = b"\x01", b"\x02"
+"""Stand where a value was cut out of JSON text. Text with such a byte in it is not JSON, and so no pair's."""
 
-# Values that no real phase has: they stand in the gaps while a form is made.
-_TRACE, _SPAN, _PARENT = b"\xb7\xd1\xc9\x4e\xa5\xf3\x82\x60" * 2, b"\xd3\x8f\xe1\xb5\xc6\xa9\xf2\x97", b"\x9e\xa1" * 4
-_BEGAN, _ENDED = 1_234_567_890_123_456_789, 1_987_654_321_098_765_432
 _FIRST, _LAST = "otel_workflow.gap.start", "otel_workflow.gap.end"
-_OPTIONAL = (2, 5, 6, 7)  # gaps that a span may lack: its parent, its id in hex, the attributes
 
-
-@cache
-def _gaps() -> tuple[bytes, ...]:
-    """Return what stands in the gaps while a form is made, in the order in which a span has them."""
-    return (
-        _TRACE,
-        _SPAN,
-        _PARENT,
-        _time(_BEGAN),
-        _time(_ENDED),
-        _SPAN.hex().encode(),
-        encode_attributes(SPAN_ATTRIBUTES, {_FIRST: 1}),
-        encode_attributes(SPAN_ATTRIBUTES, {_LAST: 1}),
-        _time(_BEGAN),
-        _time(_ENDED),
-        _double((_ENDED - _BEGAN) / 1e9),
-    )
+_Said = tuple[bytes, frozenset[str]]
+"""Attributes as OTLP has them, and their names."""
+_NOTHING: _Said = (b"", _NONE)
+_Values = tuple[bytes, ...]
+"""What fills the gaps: trace id, span id, parent's, start, end, the first two in hex, the duration in s, the
+run, attributes of the start and of the end."""
+_SURE = (0, 1, 3, 4, 7)
+"""Those that every span has; one that lacks any takes it from elsewhere in its records."""
 
 
 class _Body(NamedTuple):
-    """A record's JSON, taken apart: the text around its attributes, and these as OTLP has them."""
+    """A record's JSON, taken apart: its text without run and attributes, and these, as OTLP has them."""
 
-    around: tuple[bytes, ...]
+    around: bytes
+    run: bytes
     attributes: bytes
     names: frozenset[str]
 
 
 class _Form(NamedTuple):
-    """A span's bytes with ``%b`` for each gap, and the names of the attributes beside the gaps."""
+    """A span's bytes with ``%b`` for each gap, what goes there, and the names of the attributes beside the gaps."""
 
     template: bytes
+    chosen: Callable[[_Values], tuple[bytes, ...]]
     names: frozenset[str]
 
-    def fill(self, head: tuple[bytes, bytes, bytes, bytes, int], ended: int, first: bytes, last: bytes) -> bytes:
-        _, trace, span, parent, began = head
-        t0, t1 = _time(began), _time(ended)
-        if parent == _NO_PARENT:
-            parent = b""
-        lasted = _double((ended - began) / 1e9)
-        return self.template % (trace, span, parent, t0, t1, span.hex().encode(), first, last, t0, t1, lasted)
+
+class _Trail(NamedTuple):
+    """How the last pair went on that began with some text, so that the next one is known by comparing bytes.
+
+    ``began`` and ``kind`` are how its two records begin, ``length`` is its run id's. ``before`` is the end's
+    text up to the time of its start, ``opened`` from there to the attributes, ``closed`` what follows them.
+    """
+
+    began: bytes
+    kind: bytes
+    is_root: bool
+    length: int
+    before: bytes
+    opened: bytes
+    closed: bytes
+    form: _Form
+
+
+class _Filling(NamedTuple):
+    """Values that no real phase has: they stand in the gaps of a pair while its form is made."""
+
+    ids: bytes
+    began: int
+    ended: int
+    letters: bytes
+    said: object
+
+    def records(self, start: bytes, end: bytes, first: _Body, last: _Body) -> tuple[bytes, bytes]:
+        """Return two records that say these values, and else what the pair says."""
+        ids = self.ids if start[28:_TIME] != _NO_PARENT else self.ids[:24] + _NO_PARENT
+        begun = self._text(first, _FIRST)
+        over = self._text(last, _LAST).replace(_START + _COMMA, b"%b%d," % (_START, self.began), 1)
+        return (
+            start[:4] + ids + _time(self.began) * 2 + begun,
+            end[:4] + ids + _time(self.ended) * 2 + over,
+        )
+
+    def _text(self, body: _Body, name: str) -> bytes:
+        said = json.dumps({name: self.said}).encode()
+        return body.around.replace(_ATTRIBUTES_HERE, said).replace(_RUN_HERE, self.run(len(body.run)))
+
+    def run(self, length: int) -> bytes:
+        return (self.letters * length)[:length]
+
+    def values(self, first: _Body, last: _Body) -> _Values:
+        """Return what then stands in the gaps of the span."""
+        made = [
+            encode_attributes(SPAN_ATTRIBUTES, {name: self.said}) if _ATTRIBUTES_HERE in body.around else b""
+            for body, name in ((first, _FIRST), (last, _LAST))
+        ]
+        ids, times = self.ids, (self.began, self.ended)
+        return _values(ids[:16], ids[16:24], ids[24:], *times, self.run(len(first.run)), *made)
+
+
+def _values(
+    trace: bytes, span: bytes, parent: bytes, began: int, ended: int, run: bytes, first: bytes, last: bytes
+) -> _Values:
+    lasted = _double((ended - began) / 1e9)
+    return (
+        trace, span, parent, _time(began), _time(ended), trace.hex().encode(), span.hex().encode(), lasted,
+        run, first, last,
+    )  # fmt: skip
 
 
 def span_of_pair(start: bytes, end: bytes) -> bytes:
@@ -109,6 +162,8 @@ class PairEncoder:
 
     def __init__(self) -> None:
         self._bodies: dict[bytes, _Body] = {}
+        self._said: dict[bytes, _Said] = {}
+        self._trails: dict[bytes, _Trail] = {}
         self._forms: dict[tuple[object, ...], _Form | None] = {}
         self._once: set[tuple[object, ...]] = set()
 
@@ -117,36 +172,115 @@ class PairEncoder:
 
         The records are the payloads of a start and of an end event with the same ids.
         """
-        head = _head_of(start)
-        kind, _, _, _, ended = _head_of(end)
+        began, ended = _time_of(start, _TIME)[0], _time_of(end, _TIME)[0]
+        if not 0 < began < ended:
+            return None
+        begun = start[_BODY:]
+        first = self._bodies.get(begun) or self._body(begun)
+        if first is None:
+            return None
+        trail = self._trails.get(first.around)
+        last = self._followed(trail, first, start, end) if trail is not None else None
+        if trail is None or last is None:
+            trail, last = self._found(first, start, end)
+            if trail is None or last is None:
+                return None
+        form, (said, names) = trail.form, last
+        if not _are_disjoint(form.names, first.names, names):
+            return None
+        trace, span = start[4:20], start[20:28]
+        return form.template % form.chosen(
+            (
+                trace,
+                span,
+                start[28:_TIME],
+                start[_TIME:_TIMED],
+                end[_TIME:_TIMED],
+                trace.hex().encode(),
+                span.hex().encode(),
+                _double((ended - began) / 1e9),
+                first.run,
+                first.attributes,
+                said,
+            )
+        )
+
+    def _followed(self, trail: _Trail, first: _Body, start: bytes, end: bytes) -> _Said | None:
+        """Return the attributes of an end that differs from the last one of its kind in values only; else None."""
+        began, kind, is_root, length, before, opened, closed, _ = trail
+        run = first.run
+        if run:
+            before = before.replace(_RUN_HERE, run)
+        at = _BODY + len(before)
+        after = at + _DIGITS
+        if not (
+            end.startswith(before, _BODY)
+            and end.startswith(opened, after)
+            and end.endswith(closed, after)
+            and len(run) == length
+            and end[:4] == kind
+            and start[:4] == began
+            and (start[28:_TIME] == _NO_PARENT) is is_root
+            and end[at:after].isdigit()
+            and end[at] != _ZERO
+        ):
+            return None
+        if not closed:
+            return _NOTHING if len(end) == after + len(opened) else None
+        text = end[after + len(opened) : -len(closed)]
+        return self._said.get(text) or self._read(text)
+
+    def _read(self, text: bytes) -> _Said | None:
+        """Return attributes that are all of a text, as OTLP has them; None for anything else."""
+        try:
+            said, size = _scan(text.decode())
+        except (ValueError, RecursionError):
+            return None
+        if type(said) is not dict or size != len(text):  # where it is not ASCII the one counts characters
+            return None
+        made = encode_pairs(SPAN_ATTRIBUTES, said.items()), frozenset(said)
+        if len(self._said) >= _KEPT_SAID:
+            self._said.clear()
+        if len(text) <= _LONGEST:
+            self._said[text] = made
+        return made
+
+    def _found(self, first: _Body, start: bytes, end: bytes) -> tuple[_Trail | None, _Said | None]:
+        """Return the form of a pair of whatever kind and the attributes of its end; it is the next one's trail."""
         at = end.find(_START, _BODY) + len(_START)
         after = at + _DIGITS
-        if not (0 < head[4] < ended and end[at:after].isdigit() and end[at] != _ZERO and end[after] == _COMMA):
-            return None
-        begun, over = start[_BODY:], end[_BODY:at] + end[after:]
-        first = self._bodies.get(begun) or self._body(begun)
-        last = self._bodies.get(over) or self._body(over)
-        if first is None or last is None:
-            return None
-        key = head[0], kind, head[3] == _NO_PARENT, first.around, last.around
+        if at < _BODY or not (end[at:after].isdigit() and end[at] != _ZERO and end.startswith(_COMMA, after)):
+            return None, None
+        last = _taken_apart(end[_BODY:at] + end[after:])
+        if last is None or first.run != last.run or not first.names.isdisjoint(last.names):
+            return None, None
+        is_root = start[28:_TIME] == _NO_PARENT
+        key = start[:4], end[:4], is_root, len(first.run), first.around, last.around
         try:
             form = self._forms[key]
         except KeyError:
             form = self._learn(key, start, end, first, last)
-        if form is None or not _are_disjoint(form.names, first.names, last.names):
-            return None
-        return form.fill(head, ended, first.attributes, last.attributes)
+        if form is None:
+            return None, None
+        before, _, over = last.around.partition(_START)
+        opened, _, closed = over.partition(_ATTRIBUTES_HERE)
+        trail = _Trail(start[:4], end[:4], is_root, len(first.run), before + _START, opened, closed, form)
+        if _ATTRIBUTES_HERE not in before and _RUN_HERE not in over:
+            if len(self._trails) >= _KEPT:
+                self._trails.clear()
+            self._trails[first.around] = trail
+        return trail, (last.attributes, last.names)
 
     def _body(self, text: bytes) -> _Body | None:
-        body = _taken_apart(text) if len(text) <= _LONGEST else None
-        if body is not None:
-            if len(self._bodies) >= _KEPT:
+        body = _taken_apart(text)
+        if body is not None and len(text) <= _LONGEST:
+            if len(self._bodies) >= _KEPT_SAID:
                 self._bodies.clear()
             self._bodies[text] = body
         return body
 
     def _learn(self, key: tuple[object, ...], start: bytes, end: bytes, first: _Body, last: _Body) -> _Form | None:
-        if not first.names.isdisjoint(last.names):
+        if len(first.around) + len(last.around) > _LONGEST:
             return None
         if key not in self._once:
             if len(self._once) >= _KEPT:
@@ -165,45 +299,61 @@ def _are_disjoint(fixed: frozenset[str], first: frozenset[str], last: frozenset[
 
 
 def _taken_apart(text: bytes) -> _Body | None:
-    """Cut the first value named attributes out; None where that cannot be done by bytes alone."""
+    """Cut out the first value named attributes, then the first named run; None where bytes alone do not tell."""
+    made, names = b"", _NONE
     at = text.find(_ATTRIBUTES) + len(_ATTRIBUTES)
-    if at < len(_ATTRIBUTES):
-        return _Body((text,), b"", frozenset())
-    if not text.isascii():
-        return None
-    rest = text[at:].decode()
-    try:
-        attributes, size = _scan(rest)
-    except (ValueError, RecursionError):
-        return None
-    if type(attributes) is not dict:
-        return None
-    return _Body((text[:at], text[at + size :]), encode_attributes(SPAN_ATTRIBUTES, attributes), frozenset(attributes))
+    if at >= len(_ATTRIBUTES):
+        if not text.isascii():
+            return None
+        try:
+            said, size = _scan(text[at:].decode())
+        except (ValueError, RecursionError):
+            return None
+        if type(said) is not dict:
+            return None
+        made, names = encode_pairs(SPAN_ATTRIBUTES, said.items()), frozenset(said)
+        text = b"%b%b%b" % (text[:at], _ATTRIBUTES_HERE, text[at + size :])
+    run = _run_in(text)
+    if run is None:
+        return _Body(text, b"", made, names)
+    at, size = run.span(1)
+    return _Body(b"%b%b%b" % (text[:at], _RUN_HERE, text[size:]), run[1], made, names)
 
 
 def _form_of(start: bytes, end: bytes, first: _Body, last: _Body) -> _Form | None:
     """Cut the span of such a pair at its gaps; None if one is not where it should be."""
-    parent = _NO_PARENT if start[28:36] == _NO_PARENT else _PARENT
-    ids, monotonic = _TRACE + _SPAN + parent, b"\x01" * 8
-    began = (b'{"%s":1}' % _FIRST.encode()).join(first.around)
-    ended = (b'{"%s":1}' % _LAST.encode()).join(last.around).replace(_START + b",", _START + b"%d," % _BEGAN, 1)
+    known, other = _fillings()
     try:
-        made = _span_data(
-            start[:4] + ids + _time(_BEGAN) + monotonic + began, end[:4] + ids + _time(_ENDED) + monotonic + ended
-        )
-        usual = span_of_pair(start, end)
+        made = _span_data(*known.records(start, end, first, last))
+        wanted = [span_of_pair(*other.records(start, end, first, last)), span_of_pair(start, end)]
     except DecodeError:
         return None
-    gaps = _gaps()
+    gaps = {value: place for place, value in enumerate(known.values(first, last)) if value}
     pieces = re.split(b"(" + b"|".join(map(re.escape, gaps)) + b")", encode_span(made))
-    literals, found = pieces[::2], pieces[1::2]
-    for place in _OPTIONAL:
-        if found[place : place + 1] != [gaps[place]]:
-            found.insert(place, gaps[place])
-            literals.insert(place, b"")
-    if tuple(found) != gaps:
+    found = [gaps[piece] for piece in pieces[1::2]]
+    if not set(_SURE).issubset(found):
         return None
-    template = b"%b".join(literal.replace(b"%", b"%%") for literal in literals)
-    form = _Form(template, frozenset(made.attributes) - {_FIRST, _LAST})
-    filled = form.fill(_head_of(start), _head_of(end)[4], first.attributes, last.attributes)
-    return form if filled == usual else None
+    form = _Form(
+        b"%b".join(piece.replace(b"%", b"%%") for piece in pieces[::2]),
+        itemgetter(*found),
+        frozenset(made.attributes) - {_FIRST, _LAST},
+    )
+    own = _values(start[4:20], start[20:28], start[28:_TIME], _time_of(start, _TIME)[0], _time_of(end, _TIME)[0],
+                  first.run, first.attributes, last.attributes)  # fmt: skip
+    filled = [form.template % form.chosen(values) for values in (other.values(first, last), own)]
+    return form if filled == wanted else None
+
+
+@cache
+def _fillings() -> tuple[_Filling, _Filling]:
+    """Return the values by which the gaps are found, and others to make sure of them."""
+    return (
+        _Filling(
+            b"\xb7\xd1\xc9\x4e\xa5\xf3\x82\x60" * 2 + b"\xd3\x8f\xe1\xb5\xc6\xa9\xf2\x97" + b"\x9e\xa1" * 4,
+            1_234_567_890_123_456_789,
+            1_987_654_321_098_765_432,
+            b"Qz7Kx0Wv",
+            1,
+        ),
+        _Filling(bytes(range(160, 192)), 1_111_111_111_222_222_222, 1_333_333_333_444_444_444, b"Jy4", "said"),
+    )

@@ -175,10 +175,12 @@ class Pump:
                 self._queue(ids, ended)
 
     def _queue(self, ids: bytes, ended: Ended) -> None:
-        if ended.pair is not None:
-            if not _is_ours(ended.pair[1][2]):
+        pair = ended.pair
+        if pair is not None:
+            start, end = pair
+            if not _is_ours(end[2]):
                 return
-            span = self._pairs.span(ended.pair[0], ended.pair[1])
+            span = self._pairs.span(start, end)
             if span is not None:
                 group = self._groups.get(ended.owner) or self._group(ended.owner)
                 self._wait(Waiting(group, span, ended.source, ended.end))

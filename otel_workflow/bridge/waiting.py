@@ -117,8 +117,13 @@ def request_of(batch: list[Waiting], breathe: Callable[[], object] = go_on) -> b
     ``breathe`` is called all along: a large request takes milliseconds to put together.
     """
     groups: dict[Group, list[bytes]] = {}
+    group: Group | None = None
+    spans: list[bytes] = []
     for number, waiting in enumerate(batch):
         if not number % _BREATH:
             breathe()
-        groups.setdefault(waiting.group, []).append(waiting.span)
+        if waiting.group is not group:  # nearly always the last one's
+            group = waiting.group
+            spans = groups.setdefault(group, [])
+        spans.append(waiting.span)
     return encode_request(((*group, spans) for group, spans in groups.items()), breathe)

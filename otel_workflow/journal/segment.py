@@ -8,6 +8,7 @@ most one record and one chunk in memory, however large the file is.
 from __future__ import annotations
 
 import json
+import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -31,8 +32,8 @@ __all__ = ("Place", "Record", "Segment", "header_of", "next_frame", "owner_and_n
 HEADER_VERSION = 1
 _CHUNK = 256 * 1024
 _LONGEST = FRAME.size + MAX_PAYLOAD
-_FIELDS = FIELDS.size
-_frame = FRAME.unpack_from
+_FRAME, _FIELDS = FRAME.size, FIELDS.size
+_frame = struct.Struct("<4sB3xIII").unpack_from  # FRAME without its flags, of which there are none yet
 _new = tuple.__new__  # a named tuple's own constructor is a Python function
 
 
@@ -126,10 +127,18 @@ class Segment:
             return
 
     def _records(self, file: BinaryIO) -> Iterator[Record]:
-        base, at, data, done = self.position, 0, b"", False
+        base, at, data, size, done = self.position, 0, b"", 0, False
         file.seek(base)
         while True:
-            record = _frame_here(data, at, base)
+            first = at + _FRAME
+            record = None
+            if first <= size:  # nearly always a whole record begins right here
+                magic, kind, length, sequence, crc = _frame(data, at)
+                last = first + length
+                if magic == MAGIC and length <= MAX_PAYLOAD and last <= size:
+                    payload = data[first:last]
+                    if crc32(payload, crc32(data[at : at + _FIELDS])) == crc:  # ``checksum``, without the call
+                        record = _new(Record, (kind, sequence, payload, base + last))
             if record is None:
                 found = next_frame(data, at, final=done)
                 if not isinstance(found, Record):
@@ -138,12 +147,14 @@ class Segment:
                     keep, wanted = found
                     chunk = file.read(max(wanted, _CHUNK)) or b""
                     data, base, at, done = data[keep:] + chunk, base + keep, 0, not chunk
+                    size = len(data)
                     continue
-                record = found._replace(end=base + found.end)
-            self.damaged += record.end - FRAME.size - len(record.payload) - self.position
-            self.position = record.end
-            at = record.end - base
-            if record.kind == END:
+                kind, last = found.kind, found.end
+                record = found._replace(end=base + last)
+                first = last - len(found.payload)
+            self.damaged += base + first - _FRAME - self.position
+            at, self.position = last, base + last
+            if kind == END:
                 self._note(record)
             yield record
         self._skip_garbage(base + len(data))
@@ -176,24 +187,6 @@ class Segment:
             return self.path.stat().st_mtime_ns
         except OSError:
             return 0
-
-
-def _frame_here(data: bytes, at: int, base: int) -> Record | None:
-    """Return the record that begins right at ``at``, as nearly all do; None to look closer.
-
-    ``base`` is the position of the data in the file, and so the record's ``end`` one there.
-    """
-    first = at + FRAME.size
-    if first > len(data):
-        return None
-    magic, kind, _, _, length, sequence, crc = _frame(data, at)
-    last = first + length
-    if magic != MAGIC or length > MAX_PAYLOAD or last > len(data):
-        return None
-    payload = data[first:last]
-    if crc32(payload, crc32(data[at : at + _FIELDS])) != crc:  # ``checksum``, without the call
-        return None
-    return _new(Record, (kind, sequence, payload, base + last))
 
 
 def next_frame(data: bytes, at: int, *, final: bool) -> Record | tuple[int, int]:

@@ -80,6 +80,72 @@ def test_attributes_may_differ_from_phase_to_phase() -> None:
     assert [False, True, True, True] == made(*(one(number) for number in range(4)))
 
 
+def test_a_run_of_its_own_for_every_phase_is_no_reason_to_go_the_ordinary_way() -> None:
+    def one(number: int, run: str) -> tuple[bytes, bytes]:
+        said = {"run": run}
+        return pair(number, {**START, **said}, {**END, **said, "attributes": {"n": number}}, parent=0)
+
+    traces = [one(number, (number + 1).to_bytes(16, "big").hex()) for number in range(4)]
+    named = [one(number, f"nightly/{number:04} ~!") for number in range(4)]
+    assert [False, True, True, True] * 2 == made(*traces, *named)
+
+
+def test_a_phase_that_names_no_run_takes_the_fast_road_too() -> None:
+    start, end = ({key: value for key, value in said.items() if key != "run"} for said in (START, END))
+    assert [False, True, True] == made(*(pair(number, start, end, parent=0) for number in range(3)))
+
+
+@pytest.mark.parametrize(
+    "run", ["0123456789abcde\x01", "0123456789ab\\", '01234567"89ab', "ünd so weiter", "\x02", "%b%b%b%b"]
+)
+def test_a_run_id_of_any_letters_has_the_ordinary_bytes(run: str) -> None:
+    usual = [pair(number, {**START, "run": "a" * len(run)}, {**END, "run": "a" * len(run)}) for number in range(3)]
+    made(*usual, *(pair(number, {**START, "run": run}, {**END, "run": run}) for number in range(3, 6)))
+
+
+def test_a_start_and_an_end_of_different_runs_go_the_ordinary_way() -> None:
+    usual = [pair(number, {**START, "run": "first run"}, {**END, "run": "first run"}) for number in range(2)]
+    mixed = [pair(number, {**START, "run": "first run"}, {**END, "run": "other run"}) for number in range(2, 5)]
+    assert [False, True, False, False, False] == made(*usual, *mixed)
+
+
+def test_attributes_that_no_span_shows_do_not_get_into_one() -> None:
+    def one(number: int, hidden: dict[str, Any]) -> tuple[bytes, bytes]:
+        return pair(number, END | {"start": None}, {**END, "payload": {"attributes": hidden}})
+
+    made(one(0, {}), one(1, {}), one(2, {"a": 1}), one(3, {"a": {"b": 2}}))
+
+
+def test_a_known_kind_of_end_that_goes_on_otherwise_has_the_ordinary_bytes() -> None:
+    usual = [pair(number, START, {**END, "attributes": {"n": number}}) for number in range(3)]
+    others = [
+        pair(3, START, END),
+        pair(4, START, {**END, "attributes": {}}),
+        pair(5, START, {**END, "attributes": {"n": "ü"}}),
+        pair(6, START, {**END, "attributes": {"n": 1}, "status_ok": True}),
+        pair(7, START, {**END, "outcome": "failure", "attributes": {"n": 1}}, transition="failed"),
+        pair(8, START, {**END, "attributes": {"n": 1}}, flags=SAMPLED | PARENT_REMOTE),
+        pair(9, START, {**END, "attributes": {"n": 1}}, parent=0),
+        pair(10, START, {**END, "attributes": {"n": 1}}),
+    ]
+    fast = made(*usual, *others)
+    assert ([False, True, True], True) == (fast[:3], fast[-1])
+
+
+def test_an_end_that_was_cut_off_in_its_time_goes_the_ordinary_way() -> None:
+    encoder = PairEncoder()
+    for number in range(3):
+        start, end = pair(number)
+        assert (number > 0) is (encoder.span(start, end) is not None)
+    for length in range(EVENT_HEAD.size + 1, len(end)):
+        assert encoder.span(start, end[:length]) is None
+
+
+def test_times_that_do_not_go_forward_spoil_no_form() -> None:
+    back = [pair(number, took=-5_000) for number in range(3)]
+    assert [False, False, False, False, True, True] == made(*back, *(pair(number) for number in range(3, 6)))
+
+
 @pytest.mark.parametrize(
     ("start", "end"),
     [
@@ -133,10 +199,11 @@ _VALUES = st.recursive(
     max_leaves=5,
 )
 _OBJECTS = st.dictionaries(_TEXTS | st.sampled_from(["start", "attributes", "name", "error.type"]), _VALUES, max_size=3)
+_RUNS = st.sampled_from(["0123456789abcdef", "fedcba9876543210"])
 _BODIES = st.fixed_dictionaries(
     {"name": _TEXTS},
     optional={
-        "run": _TEXTS,
+        "run": _TEXTS | _RUNS,
         "workflow": _TEXTS,
         "subject": _TEXTS,
         "payload": _OBJECTS,
@@ -184,8 +251,11 @@ def test_fast_is_slow_for_any_two_records_whatever_their_keys_and_their_order(
 def test_what_is_remembered_is_bounded() -> None:
     encoder = PairEncoder()
     for number in range(5_000):
-        encoder.span(*pair(number, {**START, "name": f"phase {number // 2}"}))
-    assert max(len(encoder._bodies), len(encoder._forms), len(encoder._once)) <= 2048
+        said = {"name": f"phase {number // 2}"}
+        encoder.span(*pair(number, {**START, **said}, {**END, **said}))
+        encoder.span(*pair(number, START, {**END, "attributes": {"n": number}}))
+    for kept, most in (("_bodies", 512), ("_said", 512), ("_trails", 2048), ("_forms", 2048), ("_once", 2048)):
+        assert 0 < len(getattr(encoder, kept)) <= most
 
 
 @pytest.mark.parametrize(
