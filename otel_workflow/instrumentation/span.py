@@ -24,6 +24,7 @@ from opentelemetry.trace import (
 )
 
 from otel_workflow.guard import guarded, text_of
+from otel_workflow.instrumentation.attributes import mapping_of
 from otel_workflow.instrumentation.verdict import describe, error_type_of
 from otel_workflow.masking import excerpt, in_force, masked
 from otel_workflow.semconv import (
@@ -44,13 +45,16 @@ from otel_workflow.values import (
 if TYPE_CHECKING:
     from opentelemetry.util.types import Attributes, AttributeValue
 
+    from otel_workflow.instrumentation.phases import Phase
     from otel_workflow.instrumentation.recorder import Recorder
 
-__all__ = ("NO_STATE", "Gathered", "PhaseSpan", "end_of")
+__all__ = ("NO_STATE", "Gathered", "PhaseSpan", "end_of", "span_of")
 
 SAMPLED, UNSAMPLED = TraceFlags(TraceFlags.SAMPLED), TraceFlags(TraceFlags.DEFAULT)
 NO_STATE = TraceState()
 MAX_STACK = 8 * 1024
+_INTERNAL = SpanKind.INTERNAL
+_NO_PARENT = b"\x00" * 8
 
 
 def end_of(stack: str) -> str:
@@ -93,6 +97,7 @@ class PhaseSpan(Span):
 
     __slots__ = (
         "_context",
+        "_parent",
         "end_time",
         "gathered",
         "ids",
@@ -100,7 +105,6 @@ class PhaseSpan(Span):
         "kind",
         "name",
         "on_end",
-        "parent",
         "recorder",
         "sampled",
         "start_time",
@@ -123,7 +127,7 @@ class PhaseSpan(Span):
         self.ids = ids
         self.sampled = sampled
         self.trace_state = trace_state
-        self.parent = parent
+        self._parent = parent
         self.kind = kind
         self.start_time = start_time
         self.end_time: int | None = None
@@ -145,10 +149,13 @@ class PhaseSpan(Span):
     def get_span_context(self) -> SpanContext:
         """Return the context that children take as their parent."""
         if self._context is None:
-            flags = SAMPLED if self.sampled else UNSAMPLED
-            trace_id, span_id = int.from_bytes(self.ids[:16], "big"), int.from_bytes(self.ids[16:24], "big")
-            self._context = SpanContext(trace_id, span_id, False, flags, self.trace_state)
+            self._context = self._context_of(self.ids[16:24])
         return self._context
+
+    def _context_of(self, span_id: bytes) -> SpanContext:
+        flags = SAMPLED if self.sampled else UNSAMPLED
+        trace_id = int.from_bytes(self.ids[:16], "big")
+        return SpanContext(trace_id, int.from_bytes(span_id, "big"), False, flags, self.trace_state)
 
     def is_recording(self) -> bool:
         """True until the phase has ended."""
@@ -253,6 +260,13 @@ class PhaseSpan(Span):
     # -- the properties of the SDK's ReadableSpan -----------------------------------------------
 
     @property
+    def parent(self) -> SpanContext | None:
+        """The context of its parent: as it was given, else that of a span in this process."""
+        if self._parent is None and self.ids[24:] != _NO_PARENT:
+            self._parent = self._context_of(self.ids[24:])
+        return self._parent
+
+    @property
     def context(self) -> SpanContext:
         """The same as ``get_span_context()``."""
         return self.get_span_context()
@@ -285,3 +299,14 @@ class PhaseSpan(Span):
             Link(SpanContext(int(trace, 16), int(span, 16), True, SAMPLED), attributes)
             for trace, span, attributes in (() if self.gathered is None else self.gathered.links_made)
         )
+
+
+def span_of(phase: Phase) -> PhaseSpan:
+    """Return the span of a usual phase, one inside another of the same recorder, as of now."""
+    run, name = phase._run, masked(phase._spec.name)
+    ids = run.trace + phase._span_id + phase._above
+    recorder: Any = run.recorder
+    initial, state = mapping_of(phase._attributes), run.state or NO_STATE
+    made = PhaseSpan(name, ids, None, phase._start_ns, recorder, run.sampled, _INTERNAL, state, initial)
+    made.end_time = phase._end_ns
+    return made
