@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar, overload
 from otel_workflow.instrumentation.context import current
 from otel_workflow.instrumentation.phases import INERT, Phase, Workflow
 from otel_workflow.instrumentation.scope import Scope
-from otel_workflow.instrumentation.spec import known_usual, usual
+from otel_workflow.instrumentation.spec import USUAL, usual
 from otel_workflow.masking import mask
 
 if TYPE_CHECKING:
@@ -26,7 +26,6 @@ R = TypeVar("R")
 _PHASE: Any = "phase"
 _FIRST: Any = 1
 _NONE: Any = ()
-_usual = known_usual()
 
 
 def _name_of(value: object) -> str:
@@ -83,7 +82,7 @@ def phase(
         and payload is None
         and called.__class__ is str
     ):
-        definition = _usual.get(called) or usual(called)
+        definition = USUAL.get(called) or usual(called)
     else:
         definition = (called, False, type, detail, attempt, allow_failure, parent, links, event, payload)
     scope: Scope[Phase] = Scope(definition, attributes)

@@ -43,7 +43,7 @@ class CurrentPhase(Protocol):
 _PHASE_KEY = create_key("otel-workflow-phase")
 _where: Any = getattr(_api, "_RUNTIME_CONTEXT", _api)
 _variable: Any = getattr(_where, "_current_context", None)
-_is_direct = type(_where) is ContextVarsRuntimeContext and type(_variable) is ContextVar
+_is_direct = _where.__class__ is ContextVarsRuntimeContext and _variable.__class__ is ContextVar
 attach: Callable[[Context], object] = _variable.set if _is_direct else _where.attach
 get_current: Callable[[], Context] = _variable.get if _is_direct else _where.get_current
 """What the API's functions of these names end up in; a phase needs them four times."""

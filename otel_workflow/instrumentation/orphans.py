@@ -26,17 +26,20 @@ class _Lonely:
         self._holder = object()
 
 
-def _references_of(one: Any) -> int:
-    return _count(one._holder) if _count is not None else 0
+class _Learned:
+    """What is counted where nobody else refers: how many a count itself adds differs between interpreters."""
+
+    alone = 0
 
 
-_ALONE = _references_of(_Lonely())
-"""What is counted where nobody else refers: how many references a count itself adds differs between interpreters."""
+def _learn(one: Any) -> int:
+    _Learned.alone = _count(one._holder) if _count is not None else 0
+    return _Learned.alone
 
 
 def is_orphan(phase: Any) -> bool:
     """Return True when nothing but what it has opened refers to the scope of a phase."""
     if _count is None:
         return False
-    beyond_one = _count(phase._holder) - _ALONE
-    return beyond_one <= 0 or (phase._holder.has_several and beyond_one < phase._holder.count())
+    beyond_one = _count(phase._holder) - (_Learned.alone or _learn(_Lonely()))
+    return beyond_one <= 0 or (phase._holder._has_several and beyond_one < phase._holder._count())

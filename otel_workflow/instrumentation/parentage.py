@@ -9,6 +9,7 @@ from opentelemetry.trace import SpanContext
 
 from otel_workflow.instrumentation.context import span_context
 from otel_workflow.instrumentation.phases import Phase
+from otel_workflow.instrumentation.progress import report_progress
 from otel_workflow.instrumentation.run_facts import RunFacts
 from otel_workflow.values import clean_text
 
@@ -59,7 +60,7 @@ def run_of(
         run = outer._run
         if run.same_as(recorder, trace, state, sampled):
             return run
-        return RunFacts(recorder, trace, state, sampled, run.run_id, run.workflow)
+        return RunFacts(recorder, trace, state, sampled, run.run_id, run.workflow, report_progress)
     workflow = ""
     if nested:
         workflow = clean_text(os.environ.get("OW_WORKFLOW", ""), 256)
@@ -68,7 +69,7 @@ def run_of(
     run_id = clean_text(spec.run_id, 256) if spec.run_id and not nested else trace.hex()
     if recorder.first_run is not None:
         recorder.first_run(workflow or clean_text(spec.name, 256))
-    return RunFacts(recorder, trace, state, sampled, run_id, workflow)
+    return RunFacts(recorder, trace, state, sampled, run_id, workflow, report_progress)
 
 
 def is_sampled(

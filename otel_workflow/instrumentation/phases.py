@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol
 
 from opentelemetry import trace
 from opentelemetry.context import Context
+from opentelemetry.trace import SpanKind
 
 from otel_workflow.events import Outcome
 from otel_workflow.guard import guarded, text_of
 from otel_workflow.instrumentation.environment import describe
 from otel_workflow.instrumentation.marks import Marks
-from otel_workflow.instrumentation.progress import report_progress
 from otel_workflow.instrumentation.run_facts import RunFacts
-from otel_workflow.instrumentation.span import span_of
+from otel_workflow.instrumentation.span import NO_STATE, PhaseSpan
 from otel_workflow.instrumentation.spec import Spec
 from otel_workflow.instrumentation.verdict import MAX_REASON, Verdict
-from otel_workflow.masking import MASK, masked_value
+from otel_workflow.masking import MASK, masked, masked_value
 from otel_workflow.values import clean_text
 
 if TYPE_CHECKING:
@@ -30,18 +30,16 @@ if TYPE_CHECKING:
 
 __all__ = ("INERT", "INERT_RUN", "Holder", "Phase", "Workflow")
 
-P = TypeVar("P", bound="Phase")
-
 
 class Holder(Protocol):
     """What a phase needs to know of the scope that ends it."""
 
     @property
-    def has_several(self) -> bool:
+    def _has_several(self) -> bool:
         """True if it ever had more than one phase open at once."""
         ...
 
-    def count(self) -> int:
+    def _count(self) -> int:
         """Return how many phases it has open."""
         ...
 
@@ -91,6 +89,8 @@ class Phase:
         flags: int,
         task: int,
         attributes: Kept,
+        span: Span | None = None,
+        end_ns: int | None = None,
     ) -> None:
         self._spec: Spec = spec
         self._run: RunFacts = run
@@ -104,9 +104,9 @@ class Phase:
         self._task: int = task
         self._attributes: Kept = attributes
         self._sequence: int = 0
-        self._end_ns: int | None = None
+        self._end_ns: int | None = end_ns
         self._due: bytes | None = None
-        self._span: Span | None = None
+        self._span: Span | None = span
         self._marks: Marks | None = None
         self._holder: Holder | None = None
 
@@ -114,7 +114,7 @@ class Phase:
     def span(self) -> Span:
         """Its OpenTelemetry span; in the native lane made when somebody asks, which nearly nobody does."""
         if self._span is None:
-            made = span_of(self)
+            made = _span_of(self)
             # Nothing is called between look and store: no thread and no signal handler comes in between.
             if self._span is None:
                 self._span = made
@@ -172,8 +172,8 @@ class Phase:
 
     def progress(self, done: float, total: float | None = None, message: str = "") -> None:
         """Say how far it is; journalled at once, at most ten times a second, the last kept."""
-        if self._end_ns is None:
-            guarded(None, report_progress, self, done, total, message)
+        if self._end_ns is None and self._run.reporter is not None:
+            guarded(None, self._run.reporter, self, done, total, message)
 
     def fail(self, reason: str = "", *, error_type: str | None = None) -> None:
         """Mark that the work failed, without an exception."""
@@ -219,6 +219,18 @@ class Phase:
         return _remote, (context.trace_id, context.span_id, int(context.trace_flags))
 
 
+def _span_of(phase: Phase) -> PhaseSpan:
+    """Return the span of a usual phase, one inside another of the same recorder, as of now."""
+    run, spec = phase._run, phase._spec
+    recorder: Any = run.recorder  # an inert phase has its span already
+    made = PhaseSpan(
+        masked(spec.name), run.trace + phase._span_id + phase._above, None, phase._start_ns, recorder,
+        run.sampled, SpanKind.INTERNAL, run.state or NO_STATE, phase._attributes,
+    )  # fmt: skip
+    made.end_time = phase._end_ns
+    return made
+
+
 def _remote(trace_id: int, span_id: int, flags: int) -> trace.SpanContext:
     return trace.SpanContext(trace_id, span_id, True, trace.TraceFlags(flags))
 
@@ -237,11 +249,6 @@ class Workflow(Phase):
         return template.replace("{trace_id}", self.trace_id).replace("{run_id}", self.run_id)
 
 
-def _inert(kind: type[P], spec: Spec) -> P:
-    made = kind(spec, RunFacts(None, b"", None, False, "", ""), None, _EMPTY, b"", b"", 0, 0, 0, 0, None)
-    made._span, made._end_ns = trace.INVALID_SPAN, 0
-    return made
-
-
-INERT = _inert(Phase, Spec(""))
-INERT_RUN = _inert(Workflow, Spec(""))
+_NO_RUN = RunFacts(None, b"", None, False, "", "")
+INERT = Phase(Spec(""), _NO_RUN, None, _EMPTY, b"", b"", 0, 0, 0, 0, None, trace.INVALID_SPAN, 0)
+INERT_RUN = Workflow(Spec(""), _NO_RUN, None, _EMPTY, b"", b"", 0, 0, 0, 0, None, trace.INVALID_SPAN, 0)

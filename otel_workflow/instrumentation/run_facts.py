@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from otel_workflow.journal.record import NESTED, SAMPLED, quoted
 
@@ -19,10 +19,11 @@ __all__ = ("RunFacts",)
 class RunFacts:
     """A run, as far as its phases need it to say where they belong; nobody changes it.
 
-    ``is_native`` says that no foreign SDK makes their spans. ``pid`` is the process in which they may end. ``trace`` is the trace id in bytes, empty where a
-    foreign SDK keeps it. ``said`` is what their records say of the run, and ``tail`` what they say
-    of the trace's state; ``child_flags`` are the flags of a usual phase in it, and ``draw`` gives random bits for its id
-    where the recorder's ids are random ones.
+    ``is_native`` says that no foreign SDK makes their spans, ``pid`` is the process in which they may
+    end, ``trace`` the trace id in bytes. ``said`` is what their records say of the run, and ``tail``
+    what they say of the trace's state. ``child_flags`` are the flags of a usual phase in it, and
+    ``draw`` gives random bits for its id where the recorder's ids are random ones. ``reporter`` is
+    called by ``Phase.progress``.
     """
 
     __slots__ = (
@@ -31,6 +32,7 @@ class RunFacts:
         "is_native",
         "pid",
         "recorder",
+        "reporter",
         "run_id",
         "said",
         "sampled",
@@ -48,8 +50,10 @@ class RunFacts:
         sampled: bool,
         run_id: str,
         workflow: str,
+        reporter: Callable[[Any, float, float | None, str], None] | None = None,
     ) -> None:
         self.recorder = recorder
+        self.reporter = reporter
         self.is_native = recorder is not None and recorder.lane != "sdk"
         self.pid = os.getpid()
         self.trace = trace

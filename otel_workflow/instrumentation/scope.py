@@ -63,11 +63,11 @@ class Scope(Generic[S]):
             self._others.remove(phase)
 
     @property
-    def has_several(self) -> bool:
+    def _has_several(self) -> bool:
         """True if it ever had more than one phase open at once."""
         return self._others is not None
 
-    def count(self) -> int:
+    def _count(self) -> int:
         """Return how many phases it has open."""
         return (self._first is not None) + len(self._others or ())
 
@@ -91,7 +91,7 @@ class Scope(Generic[S]):
         if recorder is None:
             is_run = definition[1] if isinstance(definition, tuple) else definition.is_run
             return cast("S", INERT_RUN if is_run else INERT)
-        spec = self._defined() if isinstance(definition, tuple) else definition
+        spec = definition if isinstance(definition, Spec) else self._defined()
         return completed(INERT_RUN if spec.is_run else INERT, _open, _abandon, self, recorder, [])  # type: ignore[return-value]
 
     def __exit__(
@@ -128,7 +128,8 @@ class Scope(Generic[S]):
 
 def _open(scope: Scope[Any], recorder: Recorder, made: list[Phase]) -> Phase:
     """Open a phase; ``made`` keeps it, should this be broken off."""
-    phase = prepare(scope._defined(), scope._attributes, recorder)
+    spec: Any = scope._definition  # made by now
+    phase = prepare(spec, scope._attributes, recorder)
     made.append(phase)
     scope._hold(phase)
     start(phase)

@@ -45,15 +45,14 @@ from otel_workflow.values import (
 if TYPE_CHECKING:
     from opentelemetry.util.types import Attributes, AttributeValue
 
-    from otel_workflow.instrumentation.phases import Phase
+    from otel_workflow.instrumentation.attributes import Kept
     from otel_workflow.instrumentation.recorder import Recorder
 
-__all__ = ("NO_STATE", "Gathered", "PhaseSpan", "end_of", "span_of")
+__all__ = ("NO_STATE", "Gathered", "PhaseSpan", "end_of")
 
 SAMPLED, UNSAMPLED = TraceFlags(TraceFlags.SAMPLED), TraceFlags(TraceFlags.DEFAULT)
 NO_STATE = TraceState()
 MAX_STACK = 8 * 1024
-_INTERNAL = SpanKind.INTERNAL
 _NO_PARENT = b"\x00" * 8
 
 
@@ -121,7 +120,7 @@ class PhaseSpan(Span):
         sampled: bool,
         kind: SpanKind,
         trace_state: TraceState,
-        initial: Mapping[str, Any],
+        initial: Kept,
     ) -> None:
         self.name = name
         self.ids = ids
@@ -285,7 +284,7 @@ class PhaseSpan(Span):
     def attributes(self) -> Mapping[str, Any]:
         """The attributes so far."""
         own = {} if self.gathered is None else self.gathered.own
-        return MappingProxyType({**self.initial, **own})
+        return MappingProxyType({**mapping_of(self.initial), **own})
 
     @property
     def events(self) -> tuple[tuple[int, str, dict[str, Any]], ...]:
@@ -299,14 +298,3 @@ class PhaseSpan(Span):
             Link(SpanContext(int(trace, 16), int(span, 16), True, SAMPLED), attributes)
             for trace, span, attributes in (() if self.gathered is None else self.gathered.links_made)
         )
-
-
-def span_of(phase: Phase) -> PhaseSpan:
-    """Return the span of a usual phase, one inside another of the same recorder, as of now."""
-    run, name = phase._run, masked(phase._spec.name)
-    ids = run.trace + phase._span_id + phase._above
-    recorder: Any = run.recorder
-    initial, state = mapping_of(phase._attributes), run.state or NO_STATE
-    made = PhaseSpan(name, ids, None, phase._start_ns, recorder, run.sampled, _INTERNAL, state, initial)
-    made.end_time = phase._end_ns
-    return made

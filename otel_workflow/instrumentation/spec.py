@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 if TYPE_CHECKING:
     from opentelemetry.trace import Link, Span, SpanContext
 
-__all__ = ("Spec", "known_usual", "usual")
+__all__ = ("USUAL", "Spec", "usual")
 
 _MOST_NAMES, _LONGEST_NAME = 1024, 256
 
@@ -57,19 +57,15 @@ class Spec:
     said: tuple[object, str | None, str, str] = (None, None, "", "")
 
 
-_usual: dict[str, Spec] = {}
+USUAL: dict[str, Spec] = {}
+"""What ``usual`` has made, by name: to be looked into before it is called."""
 
 
 def usual(name: str) -> Spec:
     """Return the definition of a phase of which nothing is said but its name: names repeat, and share it."""
     made = Spec(name)
     if len(name) <= _LONGEST_NAME:
-        if len(_usual) >= _MOST_NAMES:
-            _usual.clear()
-        _usual[name] = made
+        if len(USUAL) >= _MOST_NAMES:
+            USUAL.clear()
+        USUAL[name] = made
     return made
-
-
-def known_usual() -> dict[str, Spec]:
-    """Return the definitions that ``usual`` has made, by name; to look into before asking it."""
-    return _usual

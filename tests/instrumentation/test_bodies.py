@@ -22,6 +22,7 @@ from otel_workflow.instrumentation.span import PhaseSpan
 from otel_workflow.instrumentation.verdict import Verdict
 from otel_workflow.journal import EVENT
 from otel_workflow.journal.record import decode_event, encode_event
+from otel_workflow.masking import texts
 from otel_workflow.testing import capture_workflow
 from otel_workflow.values import clean_attributes
 from tests.instrumentation.reference import end_object, start_object
@@ -80,14 +81,24 @@ def test_attributes_are_cleaned_and_written_in_one_pass_as_they_are_in_two(attri
         {f"k{n}": "x" * 16_000 for n in range(30)},
         {f"k{n}": n for n in range(200)},
         {True: 1, 1.5: 2},
+        {"50%": 1, "%s": "%d", 'a"b\\c': True},
+        {"a": True, "b": 1, "c": 1.0, "d": "1", "e": 0, "f": False, "g": 257, "h": -2},
     ],
-    ids=["floats", "long keys", "too much", "too many", "odd keys"],
+    ids=["floats", "long keys", "too much", "too many", "odd keys", "percents", "what is equal and not the same"],
 )
 def test_what_is_not_plain_is_cleaned_as_ever(attributes: dict[Any, Any]) -> None:
     kept, text = written(attributes)
     clean = mapping_of(kept)
     assert same(clean_attributes(attributes), dict(clean))
     assert same(dict(clean), json.loads(text))
+
+
+def test_what_was_plain_is_looked_at_again_when_a_secret_becomes_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(texts, "_registry", type(texts._registry)())
+    attributes = {"where": "plainly-here", "how": 1}
+    assert '{"where":"plainly-here","how":1}' == written(attributes)[1]
+    ow.mask("plainly-here")
+    assert '{"where":"***","how":1}' == written(attributes)[1]
 
 
 def test_a_mask_holds_for_what_a_phase_begins_with() -> None:
