@@ -1,6 +1,7 @@
 """What a phase holds in memory while it is open, and while it waits, against the SDK span.
 
-Open: 100,000 phases (or spans) are entered and held in a list; what the list takes is taken off.
+Open: 100,000 phases (or spans) are entered and held in a list; what the list takes is taken off. Beside each
+other they are current nowhere; "and its context" holds also the context in which each one is current.
 With attributes the six of ``benchmarks.phase``; their values are shared, as constants are.
 Waiting: finished ones that nobody has fetched, in the journal in memory or in a list of spans.
 """
@@ -9,6 +10,7 @@ from __future__ import annotations
 
 import gc
 import platform
+import sys
 import tracemalloc
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -29,6 +31,8 @@ __all__ = ("main",)
 
 COUNT = max(int(100_000 * SCALE), 1_000)
 ENOUGH = 1024 * 1024 * 1024
+_PAIR = sys.getsizeof((None, None))
+"""The tuple in which the two of them are held."""
 
 
 def _header() -> dict[str, object]:
@@ -67,15 +71,16 @@ def _entered_frame() -> object:
     return frame
 
 
-def _open_phases(attributes: Mapping[str, Any] | None) -> float:
+def _open_phases(attributes: Mapping[str, Any] | None, *, current: bool = False) -> float:
     """Phases beside each other in one run, each entered and left open, without what they wrote."""
 
     def enter() -> object:
         before = get_current()
         scope = phase("lint", attributes=attributes)
         scope.__enter__()
+        inside = get_current()
         attach(before)
-        return scope
+        return (scope, inside) if current else scope
 
     with replaced(Recorder("native", WorkflowEventBus(), MemoryJournal(_header, 1))), workflow("build"):
         return _each(enter)
@@ -87,15 +92,16 @@ def _provider(processor: SpanProcessor) -> TracerProvider:
     return provider
 
 
-def _open_spans(attributes: Mapping[str, Any] | None) -> float:
+def _open_spans(attributes: Mapping[str, Any] | None, *, current: bool = False) -> float:
     tracer = _provider(SpanProcessor()).get_tracer("bench")
 
     def enter() -> object:
         before = get_current()
         entered = tracer.start_as_current_span("lint", attributes=attributes)
         entered.__enter__()
+        inside = get_current()
         attach(before)
-        return entered
+        return (entered, inside) if current else entered
 
     root = tracer.start_span("build")
     with use_span(root):
@@ -140,6 +146,8 @@ def main() -> None:
         ("open phase", _open_phases(None) - frame),
         ("open SDK span, 6 attributes", _open_spans(ATTRIBUTES) - frame),
         ("open phase, 6 attributes", _open_phases(ATTRIBUTES) - frame),
+        ("open SDK span and its context, 6 attributes", _open_spans(ATTRIBUTES, current=True) - frame - _PAIR),
+        ("open phase and its context, 6 attributes", _open_phases(ATTRIBUTES, current=True) - frame - _PAIR),
         ("waiting SDK span, 6 attributes, 2 events", _waiting_spans()),
         ("waiting phase, 6 attributes, start and end", _waiting_phases()),
     ]

@@ -42,8 +42,7 @@ class SystemClock:
     def now(self) -> tuple[int, int]:
         """Return (wall ns, monotonic ns), taking a new anchor if the clocks have drifted apart."""
         mono = time.monotonic_ns()
-        drift = time.time_ns() - mono - self.offset
-        if drift > DRIFT_NS or drift < -DRIFT_NS:
+        if not -DRIFT_NS <= time.time_ns() - mono - self.offset <= DRIFT_NS:
             self._look_again()
         return mono + self.offset, mono
 

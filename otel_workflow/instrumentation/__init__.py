@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar, overload
 from otel_workflow.instrumentation.context import current
 from otel_workflow.instrumentation.phases import INERT, Phase, Workflow
 from otel_workflow.instrumentation.scope import Scope
+from otel_workflow.instrumentation.spec import USUAL, usual
 from otel_workflow.masking import mask
 
 if TYPE_CHECKING:
@@ -22,6 +23,9 @@ __all__ = ("Phase", "Scope", "Workflow", "current_phase", "mask", "phase", "work
 
 P = ParamSpec("P")
 R = TypeVar("R")
+_PHASE: Any = "phase"
+_FIRST: Any = 1
+_NONE: Any = ()
 
 
 def _name_of(value: object) -> str:
@@ -37,12 +41,12 @@ def phase(
     *,
     type: Literal["build", "test", "deploy"] | None = None,
     attributes: Attributes = None,
-    detail: Literal["phase", "item"] = "phase",
-    attempt: int = 1,
+    detail: Literal["phase", "item"] = _PHASE,
+    attempt: int = _FIRST,
     allow_failure: bool = False,
     parent: Phase | SpanContext | None = None,
-    links: Iterable[Link] = (),
-    event: str = "phase",
+    links: Iterable[Link] = _NONE,
+    event: str = _PHASE,
     payload: Mapping[str, Any] | None = None,
 ) -> Scope[Phase]: ...
 def phase(
@@ -51,12 +55,12 @@ def phase(
     *,
     type: Literal["build", "test", "deploy"] | None = None,  # noqa: A002 - the face's word
     attributes: Attributes = None,
-    detail: Literal["phase", "item"] = "phase",
-    attempt: int = 1,
+    detail: Literal["phase", "item"] = _PHASE,
+    attempt: int = _FIRST,
     allow_failure: bool = False,
     parent: Phase | SpanContext | None = None,
-    links: Iterable[Link] = (),
-    event: str = "phase",
+    links: Iterable[Link] = _NONE,
+    event: str = _PHASE,
     payload: Mapping[str, Any] | None = None,
 ) -> Any:
     """Make a block or a function a phase: a span, with its start and end as events.
@@ -66,8 +70,22 @@ def phase(
     ``event`` is the subject of its event types and ``payload`` adds keys to their payload.
     """
     called = name if isinstance(name, str) else _name_of(name)
-    given = (called, False, type, attributes, detail, attempt, allow_failure, parent, links, event, payload)
-    scope: Scope[Phase] = Scope(False, given)
+    definition: Any
+    if (
+        type is None
+        and detail is _PHASE
+        and attempt is _FIRST
+        and allow_failure is False
+        and parent is None
+        and links is _NONE
+        and event is _PHASE
+        and payload is None
+        and called.__class__ is str
+    ):
+        definition = USUAL.get(called) or usual(called)
+    else:
+        definition = (called, False, type, detail, attempt, allow_failure, parent, links, event, payload)
+    scope: Scope[Phase] = Scope(definition, attributes)
     return scope if called is name else scope(name)
 
 
@@ -100,14 +118,14 @@ def workflow(
     to the trace id; ``action`` is the conventions' action of a pipeline.
     """
     called = name if isinstance(name, str) else _name_of(name)
-    given = (called, True, None, attributes, "phase", 1, False, parent, links, "phase", None, run_id, action)
-    scope: Scope[Workflow] = Scope(True, given)
+    given = (called, True, None, "phase", 1, False, parent, links, "phase", None, run_id, action)
+    scope: Scope[Workflow] = Scope(given, attributes)
     return scope if called is name else scope(name)
 
 
 def current_phase() -> Phase:
     """Return the innermost open phase here; an inert one where there is none, never None."""
     found: Phase | None = current()
-    while found is not None and found._ended:
+    while found is not None and found._end_ns is not None:
         found = found._outer
     return found if found is not None else INERT

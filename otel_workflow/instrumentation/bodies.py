@@ -9,17 +9,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from otel_workflow.events import TRANSITIONS
-from otel_workflow.instrumentation.span import NO_STATE, Gathered, PhaseSpan
+from otel_workflow.instrumentation.span import Gathered, PhaseSpan
 from otel_workflow.instrumentation.verdict import SUCCESS, Verdict
 from otel_workflow.journal.record import (
+    EVENT_HEAD,
     IS_RUN,
     MAKER_SDK,
     NESTED,
     PARENT_REMOTE,
     SAMPLED,
+    VERSION,
     decode_event,
     dumps,
-    event_payload,
     quoted,
 )
 from otel_workflow.journal.writer import EVENT
@@ -27,17 +28,35 @@ from otel_workflow.masking import in_force, masked, masked_value
 from otel_workflow.values import clean_attributes, clean_text
 
 if TYPE_CHECKING:
-    from opentelemetry.trace import Span, SpanContext, TraceState
+    from opentelemetry.trace import SpanContext
 
     from otel_workflow.instrumentation.phases import Phase
+    from otel_workflow.instrumentation.recorder import Recorder
+    from otel_workflow.instrumentation.run_facts import RunFacts
     from otel_workflow.instrumentation.spec import Spec
 
-__all__ = ("end_body", "flags_of", "progress_body", "record", "run_body", "start_body")
+__all__ = (
+    "APART",
+    "COMPLETED",
+    "INFERRED",
+    "NUMBER_OF",
+    "PROGRESS",
+    "STARTED",
+    "end_body",
+    "flags_of",
+    "made_record",
+    "progress_body",
+    "put",
+    "start_body",
+)
 
-_NUMBER = {name: number for number, name in enumerate(TRANSITIONS)}
-_NO_PARENT = b"\x00" * 8
-_MOST_NAMES = 1024
-_named: dict[str, str] = {}
+NUMBER_OF = {name: number for number, name in enumerate(TRANSITIONS)}
+"""The number of a transition in a record."""
+STARTED, PROGRESS, COMPLETED = NUMBER_OF["started"], NUMBER_OF["progress"], NUMBER_OF["completed"]
+APART, INFERRED = 32, 64
+"""Flags that only we know: a library's span stands above the phase; its parent was only inferred."""
+_RECORDED = SAMPLED | PARENT_REMOTE | MAKER_SDK | IS_RUN | NESTED
+_pack = EVENT_HEAD.pack
 
 
 def _subject_of(spec: Spec) -> str:
@@ -45,23 +64,20 @@ def _subject_of(spec: Spec) -> str:
     return "workflow" if spec.is_run and spec.subject == "phase" else spec.subject
 
 
-def _defined(spec: Spec) -> str:
-    """Return what the definition of a phase says in each of its records; made anew when a secret became known."""
-    known = in_force()
-    if spec.secrets is not known:
-        spec.said, spec.secrets = _definition_of(spec), known
-    return spec.said
+def _known(phase: Phase) -> str:
+    """Return what each record of a phase says of its definition and its run; made anew when a secret became known."""
+    spec, run = phase._spec, phase._run.said
+    secrets, whose, said, definition = spec.said
+    if secrets is not (known := in_force()):
+        definition, whose = _definition_of(spec), None
+    if whose is not run:
+        said = definition + run
+        spec.said = known, run, said, definition
+    return said
 
 
 def _definition_of(spec: Spec) -> str:
-    name = spec.name
-    said = _named.get(name) if type(name) is str and name in in_force().clean else None
-    if said is None:
-        said = f'"name":{quoted(clean_text(name, 1024))}'
-        if len(_named) >= _MOST_NAMES:
-            _named.clear()
-        if type(name) is str and name in in_force().clean:
-            _named[name] = said  # the names of phases repeat, and open ones share the text
+    said = f'"name":{quoted(clean_text(spec.name, 1024))}'
     if (subject := _subject_of(spec)) != "phase":
         said += f',"subject":{quoted(clean_text(subject, 256))}'
     if spec.is_run and spec.action != "RUN":
@@ -77,48 +93,45 @@ def _definition_of(spec: Spec) -> str:
     return said
 
 
-def run_body(run_id: str, workflow: str) -> str:
-    """Return what the run says in each record of its phases; made once for the run and handed down."""
-    return f',"run":{quoted(run_id)},"workflow":{quoted(workflow)}' if workflow else f',"run":{quoted(run_id)}'
-
-
 def _payload(phase: Phase) -> dict[str, Any]:
     """The keys that the caller adds to the payload of a phase's events."""
-    payload = phase._ending if phase._ending is not None else phase._spec.payload
+    ending = None if phase._marks is None else phase._marks.ending
+    payload = phase._spec.payload if ending is None else ending
     return {} if payload is None else clean_attributes(payload)
 
 
 def start_body(phase: Phase, attributes: str) -> str:
     """Return what a start record says beyond ids and times; ``attributes`` are JSON already."""
     spec, outer = phase._spec, phase._outer
-    said = _defined(spec) + phase._run_said
+    said = _known(phase)
     if attributes:
         said += f',"attributes":{attributes}'
     if spec.payload is not None and (payload := _payload(phase)):
         said += f',"payload":{dumps(payload)}'
-    if phase._apart and outer is not None:
-        said += f',"parent_phase":"{outer.span_id}"'
-    if phase._inferred:
-        said += ',"inferred":true'
+    if phase._flags & (APART | INFERRED):
+        if phase._flags & APART and outer is not None:
+            said += f',"parent_phase":"{outer.span_id}"'
+        if phase._flags & INFERRED:
+            said += ',"inferred":true'
     return said
 
 
 def progress_body(phase: Phase, report: dict[str, Any]) -> str:
     """Return what a progress record says; ``report`` is clean."""
-    said = _defined(phase._spec) + phase._run_said
+    said = _known(phase)
     return f'{said},"start":{phase._start_ns},"payload":{dumps({**_payload(phase), **report})}'
 
 
 def end_body(phase: Phase, verdict: Verdict) -> str:
     """Return what an end record says, with all that the span gathered."""
     outcome = "success" if verdict is SUCCESS else verdict.outcome.value
-    said = f'{_defined(phase._spec)}{phase._run_said},"start":{phase._start_ns},"outcome":"{outcome}"'
-    if payload := _payload(phase):
+    spec, span = phase._spec, phase._span
+    said = f'{_known(phase)},"start":{phase._start_ns},"outcome":"{outcome}"'
+    if (spec.payload is not None or phase._marks is not None) and (payload := _payload(phase)):
         said += f',"payload":{dumps(payload)}'
     if verdict is not SUCCESS:
         said += _why(verdict)
-    span = phase.span
-    if isinstance(span, PhaseSpan) and span.gathered is not None:
+    if span is not None and isinstance(span, PhaseSpan) and span.gathered is not None:
         said += _gathered(span.gathered)
     return said
 
@@ -153,49 +166,32 @@ def _masked(attributes: dict[str, Any]) -> dict[str, Any]:
     return {masked(key): masked_value(key, value) for key, value in attributes.items()}
 
 
-def flags_of(phase: Phase, parent: SpanContext | None) -> int:
-    """Return the flags that stand in every record of a phase."""
-    span, recorder = phase.span, phase._recorder
-    if isinstance(span, PhaseSpan):
-        flags = SAMPLED if span.sampled else 0
-    else:
-        flags = SAMPLED if span.get_span_context().trace_flags.sampled else 0
-    if recorder is not None and recorder.lane == "sdk":
+def flags_of(spec: Spec, run: RunFacts, parent: SpanContext | None) -> int:
+    """Return the flags that stand in every record of a phase, but for NESTED."""
+    flags = SAMPLED if run.sampled else 0
+    if run.recorder is not None and run.recorder.lane == "sdk":
         flags |= MAKER_SDK
-    if phase._spec.is_run:
+    if spec.is_run:
         flags |= IS_RUN
-    if phase._nested:
-        flags |= NESTED
     if parent is not None and parent.is_remote:
         flags |= PARENT_REMOTE
     return flags
 
 
-def record(phase: Phase, transition: str, time_ns: int, mono: int, said: str) -> None:
-    """Journal first; then the bus, and only if somebody listens."""
-    recorder = phase._recorder
-    if recorder is None:
-        return
-    journal, listeners = recorder.journal, recorder.bus.has_listeners and not phase._spec.published
-    if journal is None and not listeners:
-        return
-    phase._sequence = sequence = phase._sequence + 1
-    span = phase.span
-    ids, state = (span.ids, span.trace_state) if isinstance(span, PhaseSpan) else _of_foreign(span)
-    if state is not NO_STATE and state:
-        said += f',"tracestate":{quoted(state.to_header())}'
-    text = f'{{{said},"seq":{sequence}}}'
-    payload = event_payload(_NUMBER[transition], phase._flags, ids, time_ns, mono, text)
+def made_record(phase: Phase, transition: int, time_ns: int, mono: int, said: str) -> bytes:
+    """Return a phase's next record; nobody has written it yet, and the phase's count stands still."""
+    run = phase._run
+    text = f'{{{said}{run.tail},"seq":{phase._sequence + 1}}}'
+    flags, above = phase._flags & _RECORDED, phase._above
+    return _pack(VERSION, transition, flags, 0, run.trace, phase._span_id, above, time_ns, mono) + text.encode()
+
+
+def put(phase: Phase, recorder: Recorder, payload: bytes) -> None:
+    """Journal a record first; then the bus, and only if somebody listens."""
+    journal = recorder.journal
     if journal is not None:
         journal.write(EVENT, payload)
         if recorder.wake is not None:
             recorder.wake()
-    if listeners:
+    if recorder.bus.has_listeners and not phase._spec.published:
         recorder.bus.emit(decode_event(payload))
-
-
-def _of_foreign(span: Span) -> tuple[bytes, TraceState]:
-    """Return ids and trace state of a span that a foreign SDK made."""
-    context, parent = span.get_span_context(), getattr(span, "parent", None)
-    above = parent.span_id.to_bytes(8, "big") if parent is not None else _NO_PARENT
-    return context.trace_id.to_bytes(16, "big") + context.span_id.to_bytes(8, "big") + above, context.trace_state

@@ -6,58 +6,52 @@ Its trace, run and sampling are those of the phase around it, so nobody is asked
 
 from __future__ import annotations
 
-import struct
-from typing import TYPE_CHECKING, Any
+import os
+from typing import TYPE_CHECKING
 
-from opentelemetry.trace import SpanKind
-
+from otel_workflow.instrumentation.context import task_key
 from otel_workflow.instrumentation.phases import Phase
-from otel_workflow.instrumentation.span import PhaseSpan
-from otel_workflow.journal.record import NESTED, SAMPLED
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from opentelemetry.context import Context
 
+    from otel_workflow.instrumentation.attributes import Kept
     from otel_workflow.instrumentation.recorder import Recorder
     from otel_workflow.instrumentation.spec import Spec
 
 __all__ = ("child_of",)
 
-_IDS = struct.Struct(">16sQ8s")
-_INTERNAL = SpanKind.INTERNAL
-
 
 def child_of(
-    outer: Phase | None,
-    span: Any,
+    outer: Phase,
     spec: Spec,
     recorder: Recorder,
     previous: Context,
-    times: tuple[int, int],
-    initial: Mapping[str, Any],
+    start_ns: int,
+    offset: int,
+    attributes: Kept,
 ) -> Phase | None:
-    """Return a phase inside ``outer``, or None where it takes more to tell what it belongs to.
+    """Return a phase inside ``outer``, whose span is the current one, or None where it takes more to tell.
 
-    ``span`` is the current one; ``times`` are the start in ns and what the monotonic clock said.
+    ``offset`` is the start in ns minus what the monotonic clock said.
     """
+    run = outer._run
     if (
-        outer is None
-        or outer.span is not span
-        or outer._recorder is not recorder
-        or not isinstance(span, PhaseSpan)
+        run.recorder is not recorder
+        or not run.is_native
+        or run.pid != os.getpid()
         or spec.is_run
         or spec.parent is not None
         or spec.links != ()
     ):
         return None
-    around = span.ids
-    ids = _IDS.pack(around[:16], recorder.ids.span_id(), around[16:24])
-    context = span.get_span_context()
-    made = PhaseSpan(spec.name, ids, context, times[0], recorder, span.sampled, _INTERNAL, span.trace_state, initial)
-    phase = Phase(spec, recorder, made, previous, *times)
-    phase.run_id, phase._workflow_name, phase._run_said = outer.run_id, outer._workflow_name, outer._run_said
-    phase._outer, phase._nested = outer, True
-    phase._flags = NESTED | SAMPLED if span.sampled else NESTED
-    return phase
+    draw, task = run.draw, task_key()
+    span_id = ((draw(64) or 1) if draw is not None else recorder.ids.span_id()).to_bytes(8, "big")
+    # Equal numbers are kept once: thousands of phases may be open.
+    if offset == outer._offset:
+        offset = outer._offset
+    if task == outer._task:
+        task = outer._task
+    return Phase(
+        spec, run, outer, previous, span_id, outer._span_id, start_ns, offset, run.child_flags, task, attributes
+    )

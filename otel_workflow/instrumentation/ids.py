@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from random import Random
 
 __all__ = ("RandomIds",)
@@ -17,16 +18,21 @@ class RandomIds:
         self._pid = 0
         self._random = Random()  # noqa: S311 - ids need to be unique, not secret
 
-    def _bits(self, count: int) -> int:
+    def _begin_anew(self) -> None:
+        self._random = Random(int.from_bytes(os.urandom(32), "big"))  # noqa: S311
+        self._pid = os.getpid()
+
+    @property
+    def draw(self) -> Callable[[int], int]:
+        """What gives random bits in this process; not to be used in a child that it forks."""
         if self._pid != os.getpid():
-            self._random = Random(int.from_bytes(os.urandom(32), "big"))  # noqa: S311
-            self._pid = os.getpid()
-        return self._random.getrandbits(count) or 1
+            self._begin_anew()
+        return self._random.getrandbits
 
     def span_id(self) -> int:
         """Return a span id that is not 0."""
-        return self._bits(64)
+        return self.draw(64) or 1
 
     def trace_id(self) -> int:
         """Return a trace id that is not 0."""
-        return self._bits(128)
+        return self.draw(128) or 1

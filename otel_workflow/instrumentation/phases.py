@@ -3,28 +3,46 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Protocol
 
 from opentelemetry import trace
 from opentelemetry.context import Context
+from opentelemetry.trace import SpanKind
 
 from otel_workflow.events import Outcome
 from otel_workflow.guard import guarded, text_of
 from otel_workflow.instrumentation.environment import describe
-from otel_workflow.instrumentation.span import PhaseSpan
+from otel_workflow.instrumentation.marks import Marks
+from otel_workflow.instrumentation.run_facts import RunFacts
+from otel_workflow.instrumentation.span import NO_STATE, PhaseSpan
 from otel_workflow.instrumentation.spec import Spec
 from otel_workflow.instrumentation.verdict import MAX_REASON, Verdict
-from otel_workflow.masking import MASK, masked_value
+from otel_workflow.masking import MASK, masked, masked_value
 from otel_workflow.values import clean_text
 
 if TYPE_CHECKING:
     from opentelemetry.trace import Span
     from opentelemetry.util.types import AttributeValue
 
+    from otel_workflow.instrumentation.attributes import Kept
     from otel_workflow.instrumentation.recorder import Recorder
 
-__all__ = ("INERT", "INERT_RUN", "Phase", "Workflow")
+__all__ = ("INERT", "INERT_RUN", "Holder", "Phase", "Workflow")
+
+
+class Holder(Protocol):
+    """What a phase needs to know of the scope that ends it."""
+
+    @property
+    def _has_several(self) -> bool:
+        """True if it ever had more than one phase open at once."""
+        ...
+
+    def _count(self) -> int:
+        """Return how many phases it has open."""
+        ...
+
 
 _EMPTY = Context()
 
@@ -39,73 +57,93 @@ class Phase:
 
     __slots__ = (
         "__weakref__",
-        "_apart",
-        "_counted",
+        "_above",
+        "_attributes",
         "_due",
-        "_ended",
-        "_ending",
+        "_end_ns",
         "_flags",
-        "_handed",
         "_holder",
-        "_inferred",
-        "_nested",
+        "_marks",
+        "_offset",
         "_outer",
-        "_pid",
         "_previous",
-        "_progress_held",
-        "_progress_ns",
-        "_recorder",
-        "_reporter",
-        "_run_said",
-        "_seen_exception",
+        "_run",
         "_sequence",
+        "_span",
+        "_span_id",
         "_spec",
-        "_start_mono",
         "_start_ns",
         "_task",
-        "_verdict",
-        "_workflow_name",
-        "run_id",
-        "span",
     )
 
     def __init__(
         self,
         spec: Spec,
-        recorder: Recorder | None,
-        span: Span,
+        run: RunFacts,
+        outer: Phase | None,
         previous: Context,
-        start_ns: int = 0,
-        start_mono: int = 0,
+        span_id: bytes,
+        above: bytes,
+        start_ns: int,
+        offset: int,
+        flags: int,
+        task: int,
+        attributes: Kept,
+        span: Span | None = None,
+        end_ns: int | None = None,
     ) -> None:
         self._spec: Spec = spec
-        self._recorder: Recorder | None = recorder
-        self.span: Span = span
+        self._run: RunFacts = run
+        self._outer: Phase | None = outer
         self._previous: Context = previous
-        self._flags: int = 0
-        self.run_id: str = ""
-        self._workflow_name: str = ""
-        self._run_said: str = ""
-        self._outer: Phase | None = None
-        self._reporter: Callable[[Phase, float, float | None, str], None] | None = None
-        self._nested: bool = False
-        self._inferred: bool = False
-        self._apart: bool = False
-        self._ended: bool = recorder is None
-        self._counted: bool = False
-        self._due: tuple[str, int, int, str, int] | None = None
-        self._holder: Callable[[], object] | None = None
-        self._verdict: Verdict | None = None
-        self._handed: dict[str, Verdict] = {}
-        self._seen_exception: int = 0
+        self._span_id: bytes = span_id
+        self._above: bytes = above
         self._start_ns: int = start_ns
-        self._start_mono: int = start_mono
+        self._offset: int = offset
+        self._flags: int = flags
+        self._task: int = task
+        self._attributes: Kept = attributes
         self._sequence: int = 0
-        self._progress_ns: int | None = None
-        self._ending: dict[str, Any] | None = None
-        self._progress_held: dict[str, Any] | None = None
-        self._pid: int = 0
-        self._task: int = 0
+        self._end_ns: int | None = end_ns
+        self._due: bytes | None = None
+        self._span: Span | None = span
+        self._marks: Marks | None = None
+        self._holder: Holder | None = None
+
+    @property
+    def span(self) -> Span:
+        """Its OpenTelemetry span; in the native lane made when somebody asks, which nearly nobody does."""
+        if self._span is None:
+            made = _span_of(self)
+            # Nothing is called between look and store: no thread and no signal handler comes in between.
+            if self._span is None:
+                self._span = made
+        return self._span
+
+    def _marked(self) -> Marks:
+        """Return what is noted on it; several threads that come first at once all get the same."""
+        if self._marks is None:
+            made = Marks()
+            if self._marks is None:
+                self._marks = made
+        return self._marks
+
+    @property
+    def run_id(self) -> str:
+        """The id of its run; empty when inert."""
+        return self._run.run_id
+
+    @property
+    def _workflow_name(self) -> str:
+        return self._run.workflow
+
+    @property
+    def _recorder(self) -> Recorder | None:
+        return self._run.recorder
+
+    @property
+    def _ended(self) -> bool:
+        return self._end_ns is not None
 
     @property
     def name(self) -> str:
@@ -115,15 +153,15 @@ class Phase:
     @property
     def trace_id(self) -> str:
         """The id of its trace in lower-case hex; empty when inert."""
-        if isinstance(self.span, PhaseSpan):
-            return self.span.ids[:16].hex()
+        if self._span_id:
+            return self._run.trace.hex()
         return f"{self.span.get_span_context().trace_id:032x}" if self._recorder is not None else ""
 
     @property
     def span_id(self) -> str:
         """The id of its span in lower-case hex; empty when inert."""
-        if isinstance(self.span, PhaseSpan):
-            return self.span.ids[16:24].hex()
+        if self._span_id:
+            return self._span_id.hex()
         return f"{self.span.get_span_context().span_id:016x}" if self._recorder is not None else ""
 
     def set_attribute(self, key: str, value: AttributeValue) -> None:
@@ -134,8 +172,8 @@ class Phase:
 
     def progress(self, done: float, total: float | None = None, message: str = "") -> None:
         """Say how far it is; journalled at once, at most ten times a second, the last kept."""
-        if self._reporter is not None and not self._ended:
-            guarded(None, self._reporter, self, done, total, message)
+        if self._end_ns is None and self._run.reporter is not None:
+            guarded(None, self._run.reporter, self, done, total, message)
 
     def fail(self, reason: str = "", *, error_type: str | None = None) -> None:
         """Mark that the work failed, without an exception."""
@@ -154,10 +192,10 @@ class Phase:
         guarded(None, self._mark, Outcome.CANCELLATION, reason, None)
 
     def _mark(self, outcome: Outcome, reason: str, error_type: str | None) -> None:
-        if self._recorder is not None and not self._ended:
+        if self._end_ns is None:
             text = clean_text(text_of(reason), MAX_REASON)
             kind = clean_text(text_of(error_type), 256) if error_type is not None else None
-            self._verdict = Verdict(outcome, text, kind)
+            self._marked().verdict = Verdict(outcome, text, kind)
 
     def child_env(self, env: Mapping[str, str] | None = None) -> dict[str, str]:
         """Return a copy of an environment (default: this process's) in which a child finds us.
@@ -181,6 +219,18 @@ class Phase:
         return _remote, (context.trace_id, context.span_id, int(context.trace_flags))
 
 
+def _span_of(phase: Phase) -> PhaseSpan:
+    """Return the span of a usual phase, one inside another of the same recorder, as of now."""
+    run, spec = phase._run, phase._spec
+    recorder: Any = run.recorder  # an inert phase has its span already
+    made = PhaseSpan(
+        masked(spec.name), run.trace + phase._span_id + phase._above, None, phase._start_ns, recorder,
+        run.sampled, SpanKind.INTERNAL, run.state or NO_STATE, phase._attributes,
+    )  # fmt: skip
+    made.end_time = phase._end_ns
+    return made
+
+
 def _remote(trace_id: int, span_id: int, flags: int) -> trace.SpanContext:
     return trace.SpanContext(trace_id, span_id, True, trace.TraceFlags(flags))
 
@@ -199,5 +249,6 @@ class Workflow(Phase):
         return template.replace("{trace_id}", self.trace_id).replace("{run_id}", self.run_id)
 
 
-INERT = Phase(Spec(""), None, trace.INVALID_SPAN, _EMPTY)
-INERT_RUN = Workflow(Spec(""), None, trace.INVALID_SPAN, _EMPTY)
+_NO_RUN = RunFacts(None, b"", None, False, "", "")
+INERT = Phase(Spec(""), _NO_RUN, None, _EMPTY, b"", b"", 0, 0, 0, 0, None, trace.INVALID_SPAN, 0)
+INERT_RUN = Workflow(Spec(""), _NO_RUN, None, _EMPTY, b"", b"", 0, 0, 0, 0, None, trace.INVALID_SPAN, 0)

@@ -142,7 +142,7 @@ class Published:
             name, is_run=event.subject == _RUN, subject=event.subject, payload=_scalars(payload), parent=outer,
             source=event.source, published=True, attempt=self._attempt(key, outer or current(), payload),
         )  # fmt: skip
-        phase = begin(spec, self.recorder, self._time(event))
+        phase = begin(spec, self.recorder, at_ns=self._time(event))
         attach(phase._previous)  # a published start makes nothing current
         self._open[key] = phase
 
@@ -158,8 +158,9 @@ class Published:
         if key[0] == _RUN:
             self._end_inner(phase, event)
         outcome, reason = _verdict(payload, transition)
-        failed_inside = tuple(phase._handed)
-        phase._ending = _scalars(payload)
+        marks = phase._marked()
+        failed_inside = tuple(marks.handed)
+        marks.ending = _scalars(payload)
         end_ns = self._time(event) or self.recorder.clock.now()[0]
         _flag(phase, payload, end_ns, failed_inside if outcome is Outcome.SUCCESS else ())
         if outcome is Outcome.FAILURE and (reason or not failed_inside):

@@ -24,6 +24,7 @@ from opentelemetry.trace import (
 )
 
 from otel_workflow.guard import guarded, text_of
+from otel_workflow.instrumentation.attributes import mapping_of
 from otel_workflow.instrumentation.verdict import describe, error_type_of
 from otel_workflow.masking import excerpt, in_force, masked
 from otel_workflow.semconv import (
@@ -44,6 +45,7 @@ from otel_workflow.values import (
 if TYPE_CHECKING:
     from opentelemetry.util.types import Attributes, AttributeValue
 
+    from otel_workflow.instrumentation.attributes import Kept
     from otel_workflow.instrumentation.recorder import Recorder
 
 __all__ = ("NO_STATE", "Gathered", "PhaseSpan", "end_of")
@@ -51,6 +53,7 @@ __all__ = ("NO_STATE", "Gathered", "PhaseSpan", "end_of")
 SAMPLED, UNSAMPLED = TraceFlags(TraceFlags.SAMPLED), TraceFlags(TraceFlags.DEFAULT)
 NO_STATE = TraceState()
 MAX_STACK = 8 * 1024
+_NO_PARENT = b"\x00" * 8
 
 
 def end_of(stack: str) -> str:
@@ -93,6 +96,7 @@ class PhaseSpan(Span):
 
     __slots__ = (
         "_context",
+        "_parent",
         "end_time",
         "gathered",
         "ids",
@@ -100,7 +104,6 @@ class PhaseSpan(Span):
         "kind",
         "name",
         "on_end",
-        "parent",
         "recorder",
         "sampled",
         "start_time",
@@ -117,13 +120,13 @@ class PhaseSpan(Span):
         sampled: bool,
         kind: SpanKind,
         trace_state: TraceState,
-        initial: Mapping[str, Any],
+        initial: Kept,
     ) -> None:
         self.name = name
         self.ids = ids
         self.sampled = sampled
         self.trace_state = trace_state
-        self.parent = parent
+        self._parent = parent
         self.kind = kind
         self.start_time = start_time
         self.end_time: int | None = None
@@ -145,10 +148,13 @@ class PhaseSpan(Span):
     def get_span_context(self) -> SpanContext:
         """Return the context that children take as their parent."""
         if self._context is None:
-            flags = SAMPLED if self.sampled else UNSAMPLED
-            trace_id, span_id = int.from_bytes(self.ids[:16], "big"), int.from_bytes(self.ids[16:24], "big")
-            self._context = SpanContext(trace_id, span_id, False, flags, self.trace_state)
+            self._context = self._context_of(self.ids[16:24])
         return self._context
+
+    def _context_of(self, span_id: bytes) -> SpanContext:
+        flags = SAMPLED if self.sampled else UNSAMPLED
+        trace_id = int.from_bytes(self.ids[:16], "big")
+        return SpanContext(trace_id, int.from_bytes(span_id, "big"), False, flags, self.trace_state)
 
     def is_recording(self) -> bool:
         """True until the phase has ended."""
@@ -253,6 +259,13 @@ class PhaseSpan(Span):
     # -- the properties of the SDK's ReadableSpan -----------------------------------------------
 
     @property
+    def parent(self) -> SpanContext | None:
+        """The context of its parent: as it was given, else that of a span in this process."""
+        if self._parent is None and self.ids[24:] != _NO_PARENT:
+            self._parent = self._context_of(self.ids[24:])
+        return self._parent
+
+    @property
     def context(self) -> SpanContext:
         """The same as ``get_span_context()``."""
         return self.get_span_context()
@@ -271,7 +284,7 @@ class PhaseSpan(Span):
     def attributes(self) -> Mapping[str, Any]:
         """The attributes so far."""
         own = {} if self.gathered is None else self.gathered.own
-        return MappingProxyType({**self.initial, **own})
+        return MappingProxyType({**mapping_of(self.initial), **own})
 
     @property
     def events(self) -> tuple[tuple[int, str, dict[str, Any]], ...]:

@@ -19,6 +19,7 @@ from otel_workflow import semconv
 from otel_workflow.guard import guarded, text_of
 from otel_workflow.instrumentation.parentage import is_sampled
 from otel_workflow.instrumentation.span import NO_STATE, PhaseSpan, end_of
+from otel_workflow.journal.record import NESTED
 from otel_workflow.masking import masked
 from otel_workflow.values import clean_attributes
 
@@ -95,7 +96,7 @@ def record_masked(span: Any, error: BaseException) -> None:
 def close_sdk_span(phase: Phase, verdict: Verdict, time_ns: int) -> None:
     """Put on a foreign SDK's span what the bridge would put on ours, and end it."""
     spec, span = phase._spec, phase.span
-    is_run = spec.is_run and not phase._nested
+    is_run = spec.is_run and not phase._flags & NESTED
     if is_run:
         span.set_attributes(semconv.run_attributes(phase._workflow_name, phase.run_id, spec.action))
     else:

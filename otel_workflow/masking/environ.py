@@ -40,7 +40,8 @@ _read = _Read()
 
 def watch_environment() -> None:
     """Read the environment again if its number of variables has changed; a fraction of a microsecond if not."""
-    if len(os.environ) != _read.count:
+    # What os.environ keeps its variables in is a plain dict: its length needs no call in Python.
+    if len(getattr(os.environ, "_data", os.environ)) != _read.count:
         learn_environment()
 
 

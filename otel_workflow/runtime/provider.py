@@ -147,7 +147,7 @@ def _phase_span(
 ) -> Span:
     parent = None if context is None else trace.get_current_span(context).get_span_context()
     task = str(attributes[semconv.TASK_NAME]) or name
-    phase = begin(Spec(task, attributes=attributes, links=tuple(links), parent=parent), recorder)
+    phase = begin(Spec(task, links=tuple(links), parent=parent), recorder, attributes)
     attach(phase._previous)  # a tracer's start_span makes nothing current
     if isinstance(phase.span, PhaseSpan):
         phase.span.on_end = _PhaseEnd(phase)

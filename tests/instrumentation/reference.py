@@ -32,9 +32,9 @@ def _identity(phase: Phase) -> dict[str, Any]:
     }
 
 
-def start_object(phase: Phase) -> dict[str, Any]:
-    """Return the body of a start record."""
-    return {**_identity(phase), "attributes": _masked(clean_attributes(phase._spec.attributes))}
+def start_object(phase: Phase, attributes: dict[Any, Any] | None) -> dict[str, Any]:
+    """Return the body of a start record; ``attributes`` are what it was opened with."""
+    return {**_identity(phase), "attributes": _masked(clean_attributes(attributes))}
 
 
 def end_object(phase: Phase, verdict: Verdict, own: dict[str, Any]) -> dict[str, Any]:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import sys
 
 import otel_workflow as ow
-from otel_workflow.instrumentation import lifecycle
+from otel_workflow.instrumentation import progress
 from tests.endtoend.programs.talk import say
 
 
 def main(how: str, count: int) -> None:
     """Let ``count`` things happen in one of three ways."""
-    lifecycle._PROGRESS_NS = 0  # as if it lasted long: ten reports a second are taken
+    progress._EVERY_NS = 0  # as if it lasted long: ten reports a second are taken
     ow.configure()
     bus = ow.get_bus()
     with ow.workflow("events"):
