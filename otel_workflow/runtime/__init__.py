@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from opentelemetry import trace
-from opentelemetry.sdk.resources import Resource
 
 from otel_workflow import semconv
 from otel_workflow.bridge.clients import client_for
@@ -35,14 +34,15 @@ from otel_workflow.instrumentation.recorder import (
 from otel_workflow.journal import Journal, JournalWriter, MemoryJournal
 from otel_workflow.journal.place import find_place
 from otel_workflow.journal.upkeep import keeper
-from otel_workflow.masking import learn_environment, masked_resource
+from otel_workflow.masking import learn_environment
 from otel_workflow.runtime.delivery import Delivery
 from otel_workflow.runtime.provider import WorkflowTracerProvider, sampler_of
-from otel_workflow.runtime.resource import is_unnamed, resource_of
+from otel_workflow.runtime.resource import header_of, named, resource_of
 from otel_workflow.settings import Settings
 from otel_workflow.version import VERSION
 
 if TYPE_CHECKING:
+    from opentelemetry.sdk.resources import Resource
     from opentelemetry.trace import TracerProvider
 
 __all__ = ("Runtime", "configure", "configure_from_environment")
@@ -237,19 +237,11 @@ class _Naming:
         self.resource = resource
 
     def first_run(self, workflow: str) -> None:
-        if is_unnamed(self.resource):
-            self.resource = self.resource.merge(Resource({"service.name": workflow}))
+        self.resource = named(self.resource, workflow)
 
 
 def _header(naming: _Naming, destination: Destination | None) -> dict[str, Any]:
-    """What another process needs to build equal bytes, beside who we are."""
-    return {
-        "version": 1,
-        "resource": masked_resource(naming.resource.attributes),
-        "resource_schema": naming.resource.schema_url,
-        "scope": {"name": semconv.SCOPE_NAME, "version": VERSION},
-        "destination": destination.key if destination is not None else "",
-    }
+    return header_of(naming.resource, destination.key if destination is not None else "")
 
 
 def _open_journal(environ: Mapping[str, str], header: Any, settings: Settings) -> tuple[Journal, Path | None]:
