@@ -17,10 +17,11 @@ from typing import Any
 
 from otel_workflow.bridge.answer import Answer
 from otel_workflow.bridge.dead import letter_of
-from otel_workflow.bridge.pump import Pump, Waiting
+from otel_workflow.bridge.kept import KeptLine
+from otel_workflow.bridge.pump import Pump, Source, Waiting
 from otel_workflow.bridge.shipper import READ_AT_ONCE, Client, Shipper
 from otel_workflow.bridge.sources import SegmentSource, sources_of
-from otel_workflow.journal import Cursor, DeadLetters, DirectoryLock, JournalReader, Segment
+from otel_workflow.journal import Cursor, DeadLetters, DirectoryLock, JournalReader, LastingWriter, Segment
 from otel_workflow.journal.consumers import Consumers
 from otel_workflow.journal.upkeep import MAX_BYTES, Upkeep
 
@@ -28,13 +29,15 @@ __all__ = ("Count", "DirectoryShipper", "count_waiting")
 
 RETIRED = "retired"
 _UPKEEP_SECONDS = 0.25
+_SMALL_PIECE = 128
 
 
 class DirectoryShipper:
     """Sends a directory's spans to one destination, while it holds the directory's lock.
 
     Keeps the directory below ``max_bytes`` meanwhile. ``run_ttl`` (seconds) is how long a run whose
-    owner cannot be proven dead may show no life.
+    owner cannot be proven dead may show no life. ``own`` is this process's writer: what it keeps in
+    memory while the disk fails is sent from there.
     """
 
     def __init__(
@@ -45,6 +48,7 @@ class DirectoryShipper:
         *,
         max_bytes: int = MAX_BYTES,
         run_ttl: float = 86_400.0,
+        own: LastingWriter | None = None,
     ) -> None:
         self.directory = Path(directory)
         self.lock = DirectoryLock(directory, "traces")
@@ -56,6 +60,7 @@ class DirectoryShipper:
         self.pump = Pump()
         self.dead = DeadLetters(directory)
         self.shipper = Shipper(self.pump, client, self._save, bury=self._bury)
+        self._kept = None if own is None else KeptLine(own, self.pump)
         self._run_ttl_ns = round(run_ttl * 1e9)
         self._known: dict[str, SegmentSource] = {}
         self._listed: list[Segment] | None = None
@@ -83,8 +88,13 @@ class DirectoryShipper:
             return True
 
     def closing(self) -> None:
-        """The process ends: its own segment's last record has said so already, and upkeep can wait."""
+        """The process ends: its own segment's last record has said so already, and upkeep can wait.
+
+        What is in memory only is lost with it, so reading it counts as progress piece by piece.
+        """
         self._closing = True
+        if self._kept is not None and self._kept.is_needed:
+            self.shipper.piece = _SMALL_PIECE
 
     def sources(self) -> list[SegmentSource]:
         """Return the segments of this destination in which something new may be found."""
@@ -117,7 +127,11 @@ class DirectoryShipper:
 
     def drain(self, timeout: float, *, force: bool = False) -> bool:
         """Send everything that is ready; True when nothing waits any more."""
-        done = self.shipper.drain(self.sources(), time.monotonic() + timeout, force=force)
+        found = self.sources()
+        sources: list[Source] = [*found] if self._kept is None else self._kept.among(found)
+        done = self.shipper.drain(sources, time.monotonic() + timeout, force=force)
+        if self._kept is not None:
+            self._kept.settled()
         if done:
             self.retire()
         self.keep_up()

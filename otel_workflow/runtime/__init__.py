@@ -7,6 +7,7 @@ import logging
 import os
 import shlex
 import sys
+import time
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
@@ -21,6 +22,7 @@ from otel_workflow.bridge.directory import DirectoryShipper, count_waiting
 from otel_workflow.bridge.in_memory import MemoryShipper
 from otel_workflow.bridge.processor import JournalSpanProcessor
 from otel_workflow.bus import WorkflowEventBus, get_bus
+from otel_workflow.clock import SystemClock
 from otel_workflow.errors import ConfigError
 from otel_workflow.guard import guarded
 from otel_workflow.instrumentation import environment
@@ -31,8 +33,9 @@ from otel_workflow.instrumentation.recorder import (
     is_disabled,
     uninstall,
 )
-from otel_workflow.journal import Journal, JournalWriter, MemoryJournal
+from otel_workflow.journal import ANCHOR, Journal, LastingWriter, MemoryJournal
 from otel_workflow.journal.place import find_place
+from otel_workflow.journal.record import encode_anchor
 from otel_workflow.journal.upkeep import keeper
 from otel_workflow.masking import learn_environment
 from otel_workflow.runtime.delivery import Delivery
@@ -99,13 +102,13 @@ class Runtime:
         if self._recorder.journal is not None:
             self._recorder.journal.close()
         if self._delivery is None:
-            return True
+            return not guarded(0, self._say_what_is_lost)
         limit = timeout if timeout is not None else self._settings.deadline
         done = self._delivery.finish(_EXIT_DEADLINE if limit is None else limit)
         if not done and not self._delivery.elsewhere:
             guarded(None, self._say_what_waits)
         guarded(None, self._delivery.line.release)
-        return done
+        return done and not guarded(0, self._say_what_is_lost)
 
     def _step_back(self) -> bool:
         """Make room for another runtime; True if this one stays until its open phases have ended.
@@ -136,6 +139,14 @@ class Runtime:
                 where,
                 shlex.quote(str(self.journal)),
             )
+
+    def _say_what_is_lost(self) -> int:
+        """Say how many events neither the disk nor a backend took; returns how many."""
+        journal = self._recorder.journal
+        lost = journal.undelivered if isinstance(journal, LastingWriter) else 0
+        if lost:
+            _logger.warning("otel-workflow: %d events in memory are lost: the journal %s took none", lost, self.journal)
+        return lost
 
 
 class _Installed:
@@ -205,6 +216,8 @@ def _assemble(
     recorder = Recorder("native", bus, opened, trace_url=settings.trace_url or None)
     recorder.first_run = naming.first_run
     recorder.resource = resource
+    if isinstance(recorder.clock, SystemClock):
+        recorder.clock.moved = partial(guarded, None, _record_anchor, opened)
     _look_around(recorder, environ)
     runtime = Runtime(recorder, settings, destination)
     _choose_lane(runtime, recorder, resource, provider)
@@ -244,6 +257,11 @@ def _header(naming: _Naming, destination: Destination | None) -> dict[str, Any]:
     return header_of(naming.resource, destination.key if destination is not None else "")
 
 
+def _record_anchor(journal: Journal, offset_ns: int, moved_ns: int) -> None:
+    """Record that the wall clock has moved, so that who reads the journal sees why phases seem to overlap."""
+    journal.write(ANCHOR, encode_anchor(offset_ns, moved_ns, time.monotonic_ns()))
+
+
 def _open_journal(environ: Mapping[str, str], header: Any, settings: Settings) -> tuple[Journal, Path | None]:
     if "_pytest" in sys.modules and not environ.get("OW_JOURNAL"):
         return MemoryJournal(header), None
@@ -252,7 +270,17 @@ def _open_journal(environ: Mapping[str, str], header: Any, settings: Settings) -
         _logger.warning("otel-workflow keeps its journal in memory, where a kill loses it: %s", passed)
         return MemoryJournal(header), None
     keep = keeper(str(place), settings.journal_max)
-    return JournalWriter(str(place), header, sync=settings.journal_sync, upkeep=keep), place
+    trouble = partial(_say_trouble, place)
+    return LastingWriter(str(place), header, sync=settings.journal_sync, upkeep=keep, trouble=trouble), place
+
+
+def _say_trouble(place: Path, reason: str) -> None:
+    _logger.warning(
+        "otel-workflow keeps events in memory, where a kill loses them: the journal %s takes none (%s); "
+        "writing goes on there by itself",
+        place,
+        reason,
+    )
 
 
 def _choose_lane(runtime: Runtime, recorder: Recorder, resource: Resource, provider: TracerProvider | None) -> None:
@@ -300,8 +328,11 @@ def _deliver(
         runtime._delivery = Delivery(lambda: MemoryShipper(journal, client_for(destination)))
     else:
         directory, most, ttl = journal.directory, settings.journal_max, settings.run_ttl
+        own = journal if isinstance(journal, LastingWriter) else None
         runtime._delivery = Delivery(
-            lambda: DirectoryShipper(directory, client_for(destination), destination.key, max_bytes=most, run_ttl=ttl)
+            lambda: DirectoryShipper(
+                directory, client_for(destination), destination.key, max_bytes=most, run_ttl=ttl, own=own
+            )
         )
     recorder.wake = runtime._delivery.start
 
