@@ -48,6 +48,8 @@ if TYPE_CHECKING:
     from opentelemetry.sdk.resources import Resource
     from opentelemetry.trace import TracerProvider
 
+    from otel_workflow.runtime.metrics import MetricsPush
+
 __all__ = ("Runtime", "configure", "configure_from_environment")
 
 _logger = logging.getLogger("otel_workflow")
@@ -66,6 +68,7 @@ class Runtime:
         self._settings = settings
         self._destination = destination
         self._delivery: Delivery | None = None
+        self._metrics: MetricsPush | None = None
         self._provider: WorkflowTracerProvider | None = None
         self._resource: Resource | None = None
         self._closed = False
@@ -83,7 +86,11 @@ class Runtime:
 
     def flush(self, *, timeout: float = 5.0) -> bool:
         """Wait until everything so far was acknowledged; False when that took longer (s)."""
-        return True if self._delivery is None else bool(guarded(False, self._delivery.flush, timeout))
+        end = time.monotonic() + timeout
+        done = self._delivery is None or bool(guarded(False, self._delivery.flush, timeout))
+        if self._metrics is not None:
+            done = bool(guarded(False, self._metrics.flush, max(end - time.monotonic(), 0.0))) and done
+        return done
 
     def shutdown(self, *, timeout: float | None = None) -> bool:
         """End the segment, deliver what can be delivered, and stop recording.
@@ -101,14 +108,22 @@ class Runtime:
             self._provider.recorder = None
         if self._recorder.journal is not None:
             self._recorder.journal.close()
-        if self._delivery is None:
-            return not guarded(0, self._say_what_is_lost)
         limit = timeout if timeout is not None else self._settings.deadline
-        done = self._delivery.finish(_EXIT_DEADLINE if limit is None else limit)
-        if not done and not self._delivery.elsewhere:
-            guarded(None, self._say_what_waits)
-        guarded(None, self._delivery.line.release)
+        deadline = _EXIT_DEADLINE if limit is None else limit
+        if self._metrics is not None:  # beside the spans: their patience is one
+            guarded(None, self._metrics.begin_to_end, deadline)
+        done = self._delivery is None or self._finish(self._delivery, deadline)
+        if self._metrics is not None:
+            done = bool(guarded(False, self._metrics.finish)) and done
         return done and not guarded(0, self._say_what_is_lost)
+
+    def _finish(self, delivery: Delivery, deadline: float) -> bool:
+        """Wait for the spans at the end; True when nothing is left of them."""
+        done = delivery.finish(deadline)
+        if not done and not delivery.elsewhere:
+            guarded(None, self._say_what_waits)
+        guarded(None, delivery.line.release)
+        return done
 
     def _step_back(self) -> bool:
         """Make room for another runtime; True if this one stays until its open phases have ended.
@@ -175,8 +190,8 @@ def configure(
     setting, OW-111 and following the OTLP endpoint). A directory that cannot be written is no
     error: one warning, and the journal is kept in memory.
     """
-    if metrics is not None:
-        raise ConfigError(f"metrics={metrics!r} is not built yet", code="OW-103", hint="leave it out")
+    if metrics not in (None, "push"):
+        raise ConfigError(f"metrics={metrics!r} is no way to give metrics", hint='give "push", or leave it out')
     arguments = {"ids": ids, "trace_url": trace_url, "deadline": deadline}
     settings = Settings.read(os.environ, arguments)
     destination = Destination.from_environ(os.environ)
@@ -185,6 +200,8 @@ def configure(
     if is_disabled():
         return Runtime(Recorder("off", chosen), settings, None)
     runtime = _assemble(service_name, journal, chosen, provider, settings, destination)
+    if metrics is not None:
+        _push_metrics(runtime)
     _Installed.runtimes.append(runtime)
     atexit.register(runtime.shutdown)
     _hook_forks()
@@ -322,9 +339,9 @@ def _publish_directory(recorder: Recorder, directory: Path) -> None:
 def _deliver(
     runtime: Runtime, recorder: Recorder, journal: Journal, destination: Destination, settings: Settings
 ) -> None:
+    if _is_under_test(journal):
+        return
     if isinstance(journal, MemoryJournal):
-        if "_pytest" in sys.modules:
-            return  # under somebody's tests nothing is shipped
         runtime._delivery = Delivery(lambda: MemoryShipper(journal, client_for(destination)))
     else:
         directory, most, ttl = journal.directory, settings.journal_max, settings.run_ttl
@@ -337,6 +354,32 @@ def _deliver(
     recorder.wake = runtime._delivery.start
 
 
+def _push_metrics(runtime: Runtime) -> None:
+    """Let a worker without a daemon push its own counts; without an endpoint it says so and does nothing."""
+    from otel_workflow.runtime.metrics import metrics_push
+
+    recorder, push = runtime._recorder, metrics_push(os.environ)
+    journal, wake = recorder.journal, recorder.wake
+    if push is None:
+        _logger.warning("otel-workflow pushes no metrics: set OTEL_EXPORTER_OTLP_ENDPOINT")
+        return
+    if not isinstance(journal, LastingWriter | MemoryJournal) or _is_under_test(journal):
+        return
+    made = runtime._metrics = push(journal)
+
+    def wake_both() -> None:
+        if wake is not None:
+            wake()
+        made.start()
+
+    recorder.wake = wake_both
+
+
+def _is_under_test(journal: Journal) -> bool:
+    """True under somebody's tests, where nothing is sent."""
+    return isinstance(journal, MemoryJournal) and "_pytest" in sys.modules
+
+
 def _hook_forks() -> None:
     if _Installed.hooked:
         return
@@ -344,20 +387,21 @@ def _hook_forks() -> None:
     os.register_at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child)
 
 
-def _running() -> list[Delivery]:
-    return [r._delivery for r in _Installed.runtimes if r._delivery is not None and not r._closed]
+def _running() -> list[Delivery | MetricsPush]:
+    threads = [thread for r in _Installed.runtimes if not r._closed for thread in (r._delivery, r._metrics)]
+    return [thread for thread in threads if thread is not None]
 
 
 def _before_fork() -> None:
-    for delivery in _running():
-        delivery.stop()
+    for thread in _running():
+        thread.stop()
 
 
 def _after_fork_in_parent() -> None:
-    for delivery in _running():
-        delivery.resume()
+    for thread in _running():
+        thread.resume()
 
 
 def _after_fork_in_child() -> None:
-    for delivery in _running():
-        delivery.after_fork_in_child()
+    for thread in _running():
+        thread.after_fork_in_child()

@@ -50,7 +50,7 @@ TRANSPORT = (
             "journal/test_lasting.py::test_whichever_call_fails_once_nothing_is_lost_and_for_ever_all_is_kept",
             "endtoend/test_failing_disk.py::test_a_disk_that_is_full_to_the_end_costs_no_span_and_is_said_once",
             "endtoend/test_failing_disk.py::test_what_goes_out_from_memory_does_not_go_out_again_when_the_disk_is_back",
-            "endtoend/test_failing_disk.py::test_what_waits_in_memory_for_a_slow_collector_is_not_passed_over_on_disk",
+            "endtoend/test_failing_disk.py::test_what_waits_in_memory_for_a_collector_is_not_passed_over_on_disk",
         ),
     ),
     Row(
