@@ -34,6 +34,7 @@ LEND_AFTER = 1.0
 """How long (s) the disk must have failed before others may deliver what is kept."""
 _ROW = 96  # bytes that a kept record costs beside its payload
 _PATIENCE = 1.0
+_SAY_AGAIN = 60.0  # seconds: a disk that is now and then full is not to fill a log
 _CHUNK = 1 << 20
 
 
@@ -51,7 +52,7 @@ class _Kept:
         self.reason = ""
         self.stalled: Descriptor | None = None
         self.told = self.missed = False
-        self.looked = 0.0
+        self.looked, self.said = 0.0, -_SAY_AGAIN
 
     @property
     def failing(self) -> bool:
@@ -78,8 +79,8 @@ class LastingWriter(JournalWriter):
     """Writes as ``JournalWriter`` does, and keeps in memory what the disk does not take.
 
     ``write`` then returns False as well, but nothing is counted as dropped: ``written`` + ``kept`` +
-    the sum of ``dropped`` are all records. ``trouble`` is called once for each failure of the disk
-    that lasts, in the writer's thread or at the end, with the reason.
+    the sum of ``dropped`` are all records. ``trouble`` is called with the reason for a failure of the disk
+    that lasts, in the writer's thread or at the end, at most once a minute.
     """
 
     def __init__(
@@ -222,14 +223,17 @@ class LastingWriter(JournalWriter):
 
     def _tell(self, kept: _Kept) -> None:
         if kept.failing and not kept.told:
-            kept.told = True
-            self._trouble(kept.reason)
+            kept.told, now = True, time.monotonic()
+            if now - kept.said >= _SAY_AGAIN:
+                kept.said = now
+                self._trouble(kept.reason)
 
     def _come_back(self, process: Process, kept: _Kept) -> None:
         """Write what is kept, oldest first; then give the segment back to those who write."""
         if not process.turn.acquire(timeout=_PATIENCE):
             return
         try:
+            self._stall(process, kept)  # who kept the first record may not have come so far
             descriptor = kept.stalled or self._segment_for(process, kept)
             self._refile(process, descriptor)
             while True:

@@ -263,3 +263,15 @@ def test_whichever_call_fails_once_nothing_is_lost_and_for_ever_all_is_kept(
         assert for_ever or not journal.kept, fail_at
         assert [] == open_segments(), fail_at
     assert fail_at > 40
+
+
+def test_who_kept_a_record_but_has_not_let_go_of_the_segment_yet_costs_no_second_segment(tmp_path: Path) -> None:
+    """The instant between keeping and stalling, in which the writer's thread may look."""
+    journal = lasting(tmp_path / "j", sync="never")
+    journal.write(EVENT, b"0")
+    journal._memory.rows.append((EVENT, b"1"))
+    journal._look_after(journal._process)
+    assert journal.write(EVENT, b"2")
+    journal.close()
+    assert ([b"0", b"1", b"2"], 1) == (events_of(tmp_path / "j"), len(names(tmp_path / "j")))
+    assert [] == open_segments()

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Self
 
 import pytest
-from tests.bridge.daemon.test_journals import Owner
 
 from otel_workflow.bridge.daemon.addresses import Address
 from tests.bridge.daemon.making import SCRAPER, ask, parse, post, run_span, runs, task_span, traces, until
+from tests.bridge.metrics.test_journals import Owner
 
 STEPS = ("told", "committing", "committed", "answering", "page made", "page sent", "page served")
 ROOT = Path(__file__).parents[3]
