@@ -132,6 +132,7 @@ class DirectoryShipper:
         done = self.shipper.drain(sources, time.monotonic() + timeout, force=force)
         if self._kept is not None:
             self._kept.settled()
+            done = done and not self._kept.is_needed  # it may not go out from memory yet
         if done:
             self.retire()
         self.keep_up()

@@ -7,6 +7,7 @@ import os
 import shutil
 import signal
 import subprocess
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -275,3 +276,28 @@ def test_who_kept_a_record_but_has_not_let_go_of_the_segment_yet_costs_no_second
     journal.close()
     assert ([b"0", b"1", b"2"], 1) == (events_of(tmp_path / "j"), len(names(tmp_path / "j")))
     assert [] == open_segments()
+
+
+def test_many_threads_lose_nothing_and_keep_each_its_order_while_the_disk_comes_and_goes(
+    tmp_path: Path, disk: Failing
+) -> None:
+    journal, each = lasting(tmp_path / "j", seal_bytes=20_000), 3_000
+
+    def work(name: bytes) -> None:
+        for number in range(each):
+            journal.write(EVENT, b"%s %d" % (name, number))
+
+    workers = [threading.Thread(target=work, args=(name,)) for name in (b"a", b"b", b"c", b"d")]
+    for worker in workers:
+        worker.start()
+    number = 0
+    while any(worker.is_alive() for worker in workers):
+        number += 1
+        disk.error = (0, errno.ENOSPC, 0, errno.EIO)[number % 4]
+        time.sleep(0.003)
+    disk.error = 0
+    journal.close()
+    found = [payload.split() for payload in events_of(tmp_path / "j")]
+    assert (4 * each, 4 * each, {}) == (journal.written, len(found), journal.dropped)
+    for name in (b"a", b"b", b"c", b"d"):
+        assert list(range(each)) == [int(row[1]) for row in found if row[0] == name]

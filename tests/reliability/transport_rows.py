@@ -51,6 +51,7 @@ TRANSPORT = (
             "endtoend/test_failing_disk.py::test_a_disk_that_is_full_to_the_end_costs_no_span_and_is_said_once",
             "endtoend/test_failing_disk.py::test_what_goes_out_from_memory_does_not_go_out_again_when_the_disk_is_back",
             "endtoend/test_failing_disk.py::test_what_waits_in_memory_for_a_collector_is_not_passed_over_on_disk",
+            "bridge/test_kept.py::test_after_a_kill_in_the_middle_of_it_the_next_shipper_sends_what_was_not_delivered",
         ),
     ),
     Row(

@@ -172,7 +172,12 @@ def _only_look(
 
 
 def _report(
-    shipped: Shipped, directory: Path, destination: Destination, closing: Closing | None, *, as_json: bool
+    shipped: Shipped,
+    directory: Path,
+    destination: Destination,
+    closing: Closing | None = None,
+    *,
+    as_json: bool,
 ) -> None:
     """Say how many went where, and how to send the rest."""
     import shlex
