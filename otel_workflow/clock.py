@@ -9,6 +9,7 @@ the anchor is taken anew: positions follow the wall, durations stay monotonic.
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Protocol
 
 __all__ = ("DRIFT_NS", "Clock", "SystemClock")
@@ -29,15 +30,16 @@ class Clock(Protocol):
 class SystemClock:
     """The machine's two clocks, anchored to each other.
 
-    ``offset`` is wall minus monotonic time in ns. ``anchors`` counts how often it was taken,
-    so that a writer can record a new anchor when the number changes.
+    ``offset`` is wall minus monotonic time in ns. ``anchors`` counts how often it was taken, and
+    ``moved`` is called with each new one and how far it lies from the one before (ns).
     """
 
-    __slots__ = ("anchors", "offset")
+    __slots__ = ("anchors", "moved", "offset")
 
     def __init__(self) -> None:
         self.offset = _offset()
         self.anchors = 1
+        self.moved: Callable[[int, int], object] | None = None
 
     def now(self) -> tuple[int, int]:
         """Return (wall ns, monotonic ns), taking a new anchor if the clocks have drifted apart."""
@@ -52,9 +54,12 @@ class SystemClock:
         Sets what was measured instead of adding to what was there: two threads may be here.
         """
         offset = _offset()
-        if abs(offset - self.offset) > DRIFT_NS:
+        by = offset - self.offset
+        if abs(by) > DRIFT_NS:
             self.offset = offset
             self.anchors += 1
+            if self.moved is not None:
+                self.moved(offset, by)
 
 
 def _offset() -> int:

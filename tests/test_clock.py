@@ -64,6 +64,16 @@ def test_a_drift_of_more_than_fifty_milliseconds_takes_a_new_anchor(hands: Hands
     assert 2 == clock.anchors
 
 
+def test_who_records_is_told_of_a_new_anchor_and_of_nothing_else(hands: Hands) -> None:
+    clock, told = SystemClock(), list[tuple[int, int]]()
+    clock.moved = lambda offset, by: told.append((offset, by))
+    clock.now()
+    hands.wall += HOUR
+    clock.now()
+    clock.now()
+    assert [(hands.wall - hands.mono, HOUR)] == told
+
+
 @pytest.mark.parametrize("step", [DRIFT_NS, -DRIFT_NS, 1_000_000])
 def test_a_smaller_one_is_no_reason(hands: Hands, step: int) -> None:
     clock = SystemClock()

@@ -18,11 +18,12 @@ from typing import Any
 from otel_workflow.bridge.answer import Answer
 from otel_workflow.bridge.checkpoint import Checkpoint, CheckpointFile
 from otel_workflow.bridge.dead import letter_of
-from otel_workflow.bridge.pump import Pump, Waiting
+from otel_workflow.bridge.kept import KeptLine
+from otel_workflow.bridge.pump import Pump, Source, Waiting
 from otel_workflow.bridge.shipper import READ_AT_ONCE, Client, Shipper
 from otel_workflow.bridge.sources import SegmentSource, sources_of
 from otel_workflow.bridge.tally import Tally
-from otel_workflow.journal import Cursor, DeadLetters, DirectoryLock, JournalReader, Segment
+from otel_workflow.journal import Cursor, DeadLetters, DirectoryLock, JournalReader, LastingWriter, Segment
 from otel_workflow.journal.consumers import Consumers
 from otel_workflow.journal.upkeep import MAX_BYTES, Upkeep
 
@@ -36,13 +37,15 @@ _CHECKPOINT_BYTES = 8 * 1024 * 1024
 _CHECKPOINT_SECONDS = 10.0
 _TALLY_SECONDS, _TALLY_EVERY, _TALLY_AGAIN = 0.02, 1.0, 10.0
 """How long what waits is counted at once while a backend is away, how often, and how often when all of it was."""
+_SMALL_PIECE = 128
 
 
 class DirectoryShipper:
     """Sends a directory's spans to one destination, while it holds the directory's lock.
 
     Keeps the directory below ``max_bytes`` meanwhile. ``run_ttl`` (seconds) is how long a run whose
-    owner cannot be proven dead may show no life.
+    owner cannot be proven dead may show no life. ``own`` is this process's writer: what it keeps in
+    memory while the disk fails is sent from there.
     """
 
     def __init__(
@@ -53,6 +56,7 @@ class DirectoryShipper:
         *,
         max_bytes: int = MAX_BYTES,
         run_ttl: float = 86_400.0,
+        own: LastingWriter | None = None,
     ) -> None:
         self.directory = Path(directory)
         self.lock = DirectoryLock(directory, "traces")
@@ -64,6 +68,7 @@ class DirectoryShipper:
         self.pump = Pump()
         self.dead = DeadLetters(directory)
         self.shipper = Shipper(self.pump, client, self._save, bury=self._bury)
+        self._kept = None if own is None else KeptLine(own, self.pump)
         self._run_ttl_ns = round(run_ttl * 1e9)
         self._known: dict[str, SegmentSource] = {}
         self._listed: list[Segment] | None = None
@@ -75,7 +80,7 @@ class DirectoryShipper:
         self._saved: dict[str, Any] = {}
         self._checkpoints = CheckpointFile(directory, destination)
         self._checkpoint: Checkpoint | None = None
-        self._kept, self._kept_at = 0, 0.0
+        self._noted, self._noted_at = 0, 0.0
         self._tally: Tally | None = None
         self._tally_due = 0.0
         self._tallied = -1
@@ -98,8 +103,13 @@ class DirectoryShipper:
             return True
 
     def closing(self) -> None:
-        """The process ends: its own segment's last record has said so already, and upkeep can wait."""
+        """The process ends: its own segment's last record has said so already, and upkeep can wait.
+
+        What is in memory only is lost with it, so reading it counts as progress piece by piece.
+        """
         self._closing = True
+        if self._kept is not None and self._kept.is_needed:
+            self.shipper.piece = _SMALL_PIECE
 
     def sources(self) -> list[SegmentSource]:
         """Return the segments of this destination in which something new may be found."""
@@ -117,7 +127,7 @@ class DirectoryShipper:
         """At the first look, go on where an earlier shipper stopped."""
         checkpoint, self._checkpoint = self._checkpoint, None
         if checkpoint is not None and checkpoint.apply(self.pump, self._mine):
-            self._kept = sum(source.segment.position for source in self._mine)
+            self._noted = sum(source.segment.position for source in self._mine)
 
     def _forget_what_is_gone(self) -> None:
         here = {source.name for source in self._mine}
@@ -139,7 +149,12 @@ class DirectoryShipper:
 
     def drain(self, timeout: float, *, force: bool = False) -> bool:
         """Send everything that is ready; True when nothing waits any more."""
-        done = self.shipper.drain(self.sources(), time.monotonic() + timeout, force=force)
+        found = self.sources()
+        sources: list[Source] = [*found] if self._kept is None else self._kept.among(found)
+        done = self.shipper.drain(sources, time.monotonic() + timeout, force=force)
+        if self._kept is not None:
+            self._kept.settled()
+            done = done and not self._kept.is_needed  # it may not go out from memory yet
         if done:
             self._drop_tally()
             self.retire()
@@ -236,7 +251,7 @@ class DirectoryShipper:
 
     def _save(self) -> None:
         self._save_positions()
-        if not self.pump.waiting and time.monotonic() - self._kept_at >= 1.0:
+        if not self.pump.waiting and time.monotonic() - self._noted_at >= 1.0:
             self._keep_a_checkpoint()
 
     def _save_positions(self) -> bool:
@@ -255,13 +270,13 @@ class DirectoryShipper:
         before it, so that it is never ahead of them.
         """
         now, size = time.monotonic(), sum(source.segment.position for source in self._mine)
-        calm = last or now - self._kept_at >= _CHECKPOINT_SECONDS
-        if abs(size - self._kept) < (_WORTH if calm else _CHECKPOINT_BYTES) or not self.lock.held:
+        calm = last or now - self._noted_at >= _CHECKPOINT_SECONDS
+        if abs(size - self._noted) < (_WORTH if calm else _CHECKPOINT_BYTES) or not self.lock.held:
             return
-        self._kept_at = now
+        self._noted_at = now
         checkpoint = Checkpoint.of(self.pump, self._mine)
         if checkpoint is not None and self._save_positions() and self._checkpoints.save(checkpoint, self.pump.breathe):
-            self._kept = size
+            self._noted = size
 
     def _state(self) -> dict[str, Any]:
         """What the cursor file holds: positions and books in one, so that neither is ahead of the other."""

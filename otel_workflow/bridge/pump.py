@@ -349,6 +349,11 @@ class Pump:
         self.waiting = deque(w for w in self.waiting if w.source != source or w.end not in gone)
         self.size = sum(len(waiting.span) for waiting in self.waiting)
 
+    def waits_for(self, name: str) -> bool:
+        """True while a span of a source, by its name, waits to be sent."""
+        progress = self._sources.get(name)
+        return progress is not None and bool(progress.pending)
+
     def is_done_with(self, source: Source) -> bool:
         """True when a source was read and nothing that its owner recorded waits or is open."""
         progress = self._sources.get(source.name)

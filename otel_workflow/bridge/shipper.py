@@ -78,7 +78,8 @@ class Shipper:
     again, and after every failure. ``bury`` keeps a span that no backend will take, and returns
     whether it could. ``ahead`` is how many spans, or KiB of them, may wait before it stops to read
     on, ``turn`` (s) how long a drain may begin new requests, so that the last of them has its time
-    as well: one that is cut off may have been taken, and is sent again. ``chance`` gives a number
+    as well: one that is cut off may have been taken, and is sent again. ``piece`` is how many records
+    are read at once; each piece is progress. ``chance`` gives a number
     from 0 to 1, by which shippers that failed together try again at different times.
     """
 
@@ -96,6 +97,7 @@ class Shipper:
         self.books = Shipment()
         self.not_before = 0.0
         self.ahead = AHEAD
+        self.piece = READ_AT_ONCE
         self.turn = float("inf")
         self._chance = chance
         self._save = save
@@ -134,7 +136,7 @@ class Shipper:
     def _read(self, sources: list[Source], *, force: bool) -> None:
         """Read a piece; in it lies progress, as in an answer: patience is for what stands still."""
         queued = self.pump.queued
-        self.pump.read(sources, force=force, budget=READ_AT_ONCE)
+        self.pump.read(sources, force=force, budget=self.piece)
         self.books.progress += self.pump.behind and self.pump.queued > queued
 
     def _holds_less_than(self, spans: int) -> bool:

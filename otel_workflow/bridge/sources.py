@@ -1,13 +1,14 @@
-"""The two kinds of source a pump reads: a segment of a directory, and a journal in memory."""
+"""The kinds of source a pump reads: a segment of a directory, a journal in memory, and what waits there for a disk."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from otel_workflow.journal import (
     JournalReader,
+    LastingWriter,
     MemoryJournal,
     Record,
     Segment,
@@ -16,18 +17,24 @@ from otel_workflow.journal import (
 )
 from otel_workflow.journal.liveness import LOST_NS, is_lost
 
-__all__ = ("MemorySource", "SegmentSource", "sources_of")
+__all__ = ("KeptSource", "MemorySource", "SegmentSource", "sources_of")
+
+
+def _not_held() -> bool:
+    return False
 
 
 class SegmentSource:
     """A segment, read as its file grows; ``death`` is how its owner died, in the words of ``error.type``.
 
-    ``run_ttl_ns`` is how long an owner of whom nothing can be proven may show no life.
+    ``run_ttl_ns`` is how long an owner of whom nothing can be proven may show no life. While ``held``
+    says so nothing is read.
     """
 
     def __init__(self, segment: Segment, run_ttl_ns: int = LOST_NS) -> None:
         self.segment = segment
         self.death = "killed"
+        self.held: Callable[[], bool] = _not_held
         self._run_ttl_ns = run_ttl_ns
         self.name = segment.path.name
         self.owner = segment.owner
@@ -35,7 +42,7 @@ class SegmentSource:
 
     def read(self) -> Iterator[Record]:
         """Yield the records that came since the last call."""
-        return self.segment.read()
+        return iter(()) if self.held() else self.segment.read()
 
     def is_alive(self) -> bool:
         """True unless the segment's process is proven to be gone.
@@ -79,6 +86,37 @@ class MemorySource:
     def is_alive(self) -> bool:
         """True until the process says that it ends."""
         return not self.closed
+
+    def evidence_ns(self) -> int:
+        """Return the time of the newest record."""
+        return self._last
+
+    def note(self, time_ns: int) -> None:
+        """Remember the time of the newest record."""
+        self._last = max(self._last, time_ns)
+
+
+class KeptSource:
+    """What this process keeps in memory because the journal's disk fails; it goes on where its segments end."""
+
+    def __init__(self, writer: LastingWriter) -> None:
+        self.writer = writer
+        self.owner = writer.owner
+        self.name = f"memory-{self.owner}"
+        self.header: dict[str, Any] = writer.described()
+        self.death = "killed"
+        self._position = 0
+        self._last = 0
+
+    def read(self) -> Iterator[Record]:
+        """Yield the records that came since the last call."""
+        for number, kind, payload in self.writer.lent(self._position) if self.writer.lends else ():
+            self._position = number
+            yield Record(kind, number, payload, number)
+
+    def is_alive(self) -> bool:
+        """True until the process says that it ends."""
+        return not self.writer.closed
 
     def evidence_ns(self) -> int:
         """Return the time of the newest record."""

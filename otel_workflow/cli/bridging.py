@@ -15,10 +15,10 @@ from types import FrameType
 from otel_workflow.bridge.daemon.addresses import Address, parse_listen, parse_place
 from otel_workflow.bridge.daemon.daemon import Daemon
 from otel_workflow.bridge.daemon.plan import Plan, instance_of, read_token
-from otel_workflow.bridge.daemon.pushing import metrics_destination, push_interval
 from otel_workflow.bridge.daemon.tls import TlsFiles
 from otel_workflow.bridge.destination import Destination
 from otel_workflow.bridge.metrics import MetricsWriter
+from otel_workflow.bridge.metrics.pushing import metrics_destination, push_interval
 from otel_workflow.cli.options import seconds
 from otel_workflow.cli.output import complain, flush, tell
 from otel_workflow.cli.place import journal_directory

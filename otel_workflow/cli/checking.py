@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from otel_workflow.errors import DecodeError
-from otel_workflow.journal import END, EVENT, SPAN, JournalReader, Record, Segment, is_alive
+from otel_workflow.journal import ANCHOR, END, EVENT, SPAN, JournalReader, Record, Segment, is_alive
 from otel_workflow.journal.pack import Member
-from otel_workflow.journal.record import decode_event, decode_span
+from otel_workflow.journal.record import decode_anchor, decode_event, decode_span
 from otel_workflow.report.wording import moment, printable
 
 __all__ = ("CheckedFile", "check_files", "describe_records", "letter_line", "line_of")
@@ -88,6 +88,8 @@ def _parses(record: Record) -> bool:
             decode_event(record.payload)
         elif record.kind == SPAN:
             decode_span(record.payload)
+        elif record.kind == ANCHOR:
+            decode_anchor(record.payload)
     except DecodeError:
         return False
     return True
@@ -109,6 +111,9 @@ def _content(record: Record) -> dict[str, Any]:
         if record.kind == SPAN:
             scope, _, _, span = decode_span(record.payload)
             return {"bytes": len(scope) + len(span)}
+        if record.kind == ANCHOR:
+            wall, mono, moved = decode_anchor(record.payload)
+            return {"time_ns": wall, "monotonic_ns": mono, "moved_ns": moved}
         if record.kind == END:
             return {"end": json.loads(record.payload)}
     except (DecodeError, ValueError):
@@ -145,8 +150,11 @@ def line_of(record: dict[str, Any]) -> str:
         said = f"--- {record['file']}  pid {header.get('pid')} on {header.get('host')}  {name}"
     elif "event" in record:
         event = record["event"]
-        at = f"{moment(event['time_ns'])[11:19]}.{event['time_ns'] // 1_000_000 % 1000:03}"
-        said = "  ".join(filter(None, [at, event["type"], str(event["name"]), event["outcome"], event["reason"]]))
+        said = "  ".join(
+            filter(None, [_at(event["time_ns"]), event["type"], str(event["name"]), event["outcome"], event["reason"]])
+        )
+    elif "moved_ns" in record:
+        said = f"{_at(record['time_ns'])}  the wall clock has moved by {record['moved_ns'] / 1e9:+.3f} s"
     elif "end" in record:
         said = f"end: {record['end']}"
     elif record.get("damaged"):
@@ -154,6 +162,11 @@ def line_of(record: dict[str, Any]) -> str:
     elif "bytes" in record:
         said += f"  {record['bytes']} bytes"
     return printable(said)
+
+
+def _at(time_ns: int) -> str:
+    """Return a time of day with milliseconds."""
+    return f"{moment(time_ns)[11:19]}.{time_ns // 1_000_000 % 1000:03}"
 
 
 def letter_line(letter: dict[str, Any]) -> str:

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from otel_workflow.journal.cursor import Cursor, DirectoryLock
 from otel_workflow.journal.dead_letters import DEAD, DeadLetters, read_dead_letters
+from otel_workflow.journal.lasting import LastingWriter
 from otel_workflow.journal.liveness import evidence_ns, is_alive
 from otel_workflow.journal.memory import MemoryJournal
 from otel_workflow.journal.reader import JournalReader, Record, Segment
-from otel_workflow.journal.writer import END, EVENT, HEADER, SPAN, JournalWriter
+from otel_workflow.journal.writer import ANCHOR, END, EVENT, HEADER, SPAN, JournalWriter
 
 __all__ = (
+    "ANCHOR",
     "DEAD",
     "END",
     "EVENT",
@@ -25,6 +27,7 @@ __all__ = (
     "Journal",
     "JournalReader",
     "JournalWriter",
+    "LastingWriter",
     "MemoryJournal",
     "Record",
     "Segment",

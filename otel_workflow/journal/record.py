@@ -33,9 +33,11 @@ __all__ = (
     "SAMPLED",
     "SPAN_HEAD",
     "VERSION",
+    "decode_anchor",
     "decode_event",
     "decode_span",
     "dumps",
+    "encode_anchor",
     "encode_event",
     "encode_span",
     "event_payload",
@@ -258,3 +260,18 @@ def decode_span(payload: bytes) -> tuple[bytes, str, bytes, bytes]:
     if last > len(payload):
         raise DecodeError("a span record does not parse: its lengths point beyond it", code="OW-303")
     return payload[first:second], schema_url, payload[third:last], payload[last:]
+
+
+def encode_anchor(offset_ns: int, moved_ns: int, mono_ns: int) -> bytes:
+    """Return the payload of an anchor record: wall minus monotonic time from now on, and by how much it changed."""
+    return dumps({"anchor": [mono_ns + offset_ns, mono_ns], "moved": moved_ns}).encode()
+
+
+def decode_anchor(payload: bytes) -> tuple[int, int, int]:
+    """Return (wall ns, monotonic ns, moved by ns) of an anchor record; raises DecodeError (OW-304)."""
+    try:
+        said = json.loads(payload)
+        wall, mono = said["anchor"]
+        return int(wall), int(mono), int(said["moved"])
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise DecodeError(f"an anchor record does not parse: {error}", code="OW-304") from error

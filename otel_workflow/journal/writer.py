@@ -1,8 +1,7 @@
 """Frames, checksums and writes journal records: the only code that puts bytes into a segment.
 
-Standard library only, imports nothing of this package, and keeps to the syntax of Python 3.8,
-because the same file is carried into foreign interpreters. ``docs/journal-format.md`` specifies
-what it writes.
+Standard library only, imports nothing of this package, and keeps to the syntax of Python 3.8, because the same
+file is carried into foreign interpreters. ``docs/journal-format.md`` specifies what it writes.
 
 A record is one ``os.write`` to a file opened with ``O_APPEND``, so a record whose write returned
 survives any death of the process. ``write`` may be called from any thread, from a signal handler
@@ -297,7 +296,7 @@ class JournalWriter:
         if descriptor is None:
             reason, descriptor = self._open(process)
             if descriptor is None:
-                return process.drop(reason)
+                return self._unwritten(process, reason, kind, payload)
         data = frame(kind, next(process.sequence), payload)
         try:
             done = os.write(descriptor.fd, data)
@@ -305,7 +304,7 @@ class JournalWriter:
             return self._not_written(process, error, kind, payload)
         process.size += done
         if done != len(data):
-            return process.drop("short_write")  # what is there stays there: readers skip it
+            return self._unwritten(process, "short_write", kind, payload)  # what is there stays: readers skip it
         process.written += 1
         process.dirty = True
         if self._sync == "always":
@@ -321,7 +320,10 @@ class JournalWriter:
             return self.write(kind, payload)
         if process.closed:
             return process.drop("closed")
-        return process.drop(_reason(error, "io_error"))
+        return self._unwritten(process, _reason(error, "io_error"), kind, payload)
+
+    def _unwritten(self, process: _Process, reason: str, _kind: int, _payload: bytes) -> bool:
+        return process.drop(reason)
 
     def phase_opened(self) -> None:
         """Say that a phase is open, so that the segment is touched once a second; call it after its ``write``."""
@@ -503,6 +505,7 @@ class JournalWriter:
         pause = SYNC_SECONDS if self._sync == "interval" else TOUCH_SECONDS
         try:
             while not bell.acquire(True, pause):
+                self._look_after(process)
                 descriptor = process.descriptor
                 if descriptor is None:
                     continue
@@ -519,6 +522,9 @@ class JournalWriter:
                     self._upkeep(lambda: not bell.locked(), sealed)
         finally:
             gone.release()
+
+    def _look_after(self, process: _Process) -> None:
+        """Nothing: what could not be written was dropped."""
 
     def _sync_now(self, process: _Process, descriptor: _Descriptor) -> None:
         try:
@@ -577,9 +583,9 @@ def _remember(writer: JournalWriter) -> None:
     if not _hooked:
         _hooked.append(True)
         os.register_at_fork(
-            before=lambda: _each(JournalWriter.before_fork),
-            after_in_parent=lambda: _each(JournalWriter.after_fork_in_parent),
-            after_in_child=lambda: _each(JournalWriter.after_fork_in_child),
+            before=lambda: _each(lambda writer: writer.before_fork()),
+            after_in_parent=lambda: _each(lambda writer: writer.after_fork_in_parent()),
+            after_in_child=lambda: _each(lambda writer: writer.after_fork_in_child()),
         )
 
 

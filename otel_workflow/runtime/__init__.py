@@ -7,13 +7,13 @@ import logging
 import os
 import shlex
 import sys
+import time
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from opentelemetry import trace
-from opentelemetry.sdk.resources import Resource
 
 from otel_workflow import semconv
 from otel_workflow.bridge.clients import client_for
@@ -25,6 +25,7 @@ from otel_workflow.bridge.otlp import encode_resource
 from otel_workflow.bridge.processor import JournalSpanProcessor
 from otel_workflow.bridge.signals import destination_for
 from otel_workflow.bus import WorkflowEventBus, get_bus
+from otel_workflow.clock import SystemClock
 from otel_workflow.errors import ConfigError
 from otel_workflow.guard import guarded
 from otel_workflow.instrumentation import environment
@@ -35,19 +36,23 @@ from otel_workflow.instrumentation.recorder import (
     is_disabled,
     uninstall,
 )
-from otel_workflow.journal import Journal, JournalWriter, MemoryJournal
+from otel_workflow.journal import ANCHOR, Journal, LastingWriter, MemoryJournal
 from otel_workflow.journal.place import find_place
+from otel_workflow.journal.record import encode_anchor
 from otel_workflow.journal.upkeep import keeper
 from otel_workflow.masking import learn_environment, masked_resource
 from otel_workflow.runtime.delivery import Delivery
 from otel_workflow.runtime.heartbeat import Heartbeat, open_runs
 from otel_workflow.runtime.provider import WorkflowTracerProvider, sampler_of
-from otel_workflow.runtime.resource import is_unnamed, resource_of
+from otel_workflow.runtime.resource import header_of, named, resource_of
 from otel_workflow.settings import Settings
 from otel_workflow.version import VERSION
 
 if TYPE_CHECKING:
+    from opentelemetry.sdk.resources import Resource
     from opentelemetry.trace import TracerProvider
+
+    from otel_workflow.runtime.metrics import MetricsPush
 
 __all__ = ("Runtime", "configure", "configure_from_environment")
 
@@ -69,6 +74,7 @@ class Runtime:
         self._destination = destination
         self._delivery: Delivery | None = None
         self._heartbeat: Heartbeat | None = None
+        self._metrics: MetricsPush | None = None
         self._provider: WorkflowTracerProvider | None = None
         self._resource: Resource | None = None
         self._closed = False
@@ -86,7 +92,11 @@ class Runtime:
 
     def flush(self, *, timeout: float = 5.0) -> bool:
         """Wait until everything so far was acknowledged; False when that took longer (s)."""
-        return True if self._delivery is None else bool(guarded(False, self._delivery.flush, timeout))
+        end = time.monotonic() + timeout
+        done = self._delivery is None or bool(guarded(False, self._delivery.flush, timeout))
+        if self._metrics is not None:
+            done = bool(guarded(False, self._metrics.flush, max(end - time.monotonic(), 0.0))) and done
+        return done
 
     def shutdown(self, *, timeout: float | None = None) -> bool:
         """End the segment, deliver what can be delivered, and stop recording.
@@ -106,13 +116,21 @@ class Runtime:
             self._provider.recorder = None
         if self._recorder.journal is not None:
             self._recorder.journal.close()
-        if self._delivery is None:
-            return True
         limit = timeout if timeout is not None else self._settings.deadline
-        done = self._delivery.finish(_EXIT_DEADLINE if limit is None else limit)
-        if not done and not self._delivery.elsewhere:
+        deadline = _EXIT_DEADLINE if limit is None else limit
+        if self._metrics is not None:  # beside the spans: their patience is one
+            guarded(None, self._metrics.begin_to_end, deadline)
+        done = self._delivery is None or self._finish(self._delivery, deadline)
+        if self._metrics is not None:
+            done = bool(guarded(False, self._metrics.finish)) and done
+        return done and not guarded(0, self._say_what_is_lost)
+
+    def _finish(self, delivery: Delivery, deadline: float) -> bool:
+        """Wait for the spans at the end; True when nothing is left of them."""
+        done = delivery.finish(deadline)
+        if not done and not delivery.elsewhere:
             guarded(None, self._say_what_waits)
-        guarded(None, self._delivery.line.release)
+        guarded(None, delivery.line.release)
         return done
 
     def _step_back(self) -> bool:
@@ -145,6 +163,14 @@ class Runtime:
                 shlex.quote(str(self.journal)),
             )
 
+    def _say_what_is_lost(self) -> int:
+        """Say how many events neither the disk nor a backend took; returns how many."""
+        journal = self._recorder.journal
+        lost = journal.undelivered if isinstance(journal, LastingWriter) else 0
+        if lost:
+            _logger.warning("otel-workflow: %d events in memory are lost: the journal %s took none", lost, self.journal)
+        return lost
+
 
 class _Installed:
     """What belongs to the process: our one provider and the runtimes, the last of them in force."""
@@ -172,8 +198,8 @@ def configure(
     setting, OW-111 and following the OTLP endpoint). A directory that cannot be written is no
     error: one warning, and the journal is kept in memory.
     """
-    if metrics is not None:
-        raise ConfigError(f"metrics={metrics!r} is not built yet", code="OW-103", hint="leave it out")
+    if metrics not in (None, "push"):
+        raise ConfigError(f"metrics={metrics!r} is no way to give metrics", hint='give "push", or leave it out')
     arguments = {"ids": ids, "trace_url": trace_url, "deadline": deadline}
     settings = Settings.read(os.environ, arguments)
     destination = Destination.from_environ(os.environ)
@@ -182,6 +208,8 @@ def configure(
     if is_disabled():
         return Runtime(Recorder("off", chosen), settings, None)
     runtime = _assemble(service_name, journal, chosen, provider, settings, destination)
+    if metrics is not None:
+        _push_metrics(runtime)
     _Installed.runtimes.append(runtime)
     atexit.register(runtime.shutdown)
     _hook_forks()
@@ -213,6 +241,8 @@ def _assemble(
     recorder = Recorder("native", bus, opened, trace_url=settings.trace_url or None)
     recorder.first_run = naming.first_run
     recorder.resource = resource
+    if isinstance(recorder.clock, SystemClock):
+        recorder.clock.moved = partial(guarded, None, _record_anchor, opened)
     _look_around(recorder, environ)
     runtime = Runtime(recorder, settings, destination)
     _choose_lane(runtime, recorder, resource, provider)
@@ -247,19 +277,16 @@ class _Naming:
         self.resource = resource
 
     def first_run(self, workflow: str) -> None:
-        if is_unnamed(self.resource):
-            self.resource = self.resource.merge(Resource({"service.name": workflow}))
+        self.resource = named(self.resource, workflow)
 
 
 def _header(naming: _Naming, destination: Destination | None) -> dict[str, Any]:
-    """What another process needs to build equal bytes, beside who we are."""
-    return {
-        "version": 1,
-        "resource": masked_resource(naming.resource.attributes),
-        "resource_schema": naming.resource.schema_url,
-        "scope": {"name": semconv.SCOPE_NAME, "version": VERSION},
-        "destination": destination.key if destination is not None else "",
-    }
+    return header_of(naming.resource, destination.key if destination is not None else "")
+
+
+def _record_anchor(journal: Journal, offset_ns: int, moved_ns: int) -> None:
+    """Record that the wall clock has moved, so that who reads the journal sees why phases seem to overlap."""
+    journal.write(ANCHOR, encode_anchor(offset_ns, moved_ns, time.monotonic_ns()))
 
 
 def _open_journal(environ: Mapping[str, str], header: Any, settings: Settings) -> tuple[Journal, Path | None]:
@@ -270,7 +297,17 @@ def _open_journal(environ: Mapping[str, str], header: Any, settings: Settings) -
         _logger.warning("otel-workflow keeps its journal in memory, where a kill loses it: %s", passed)
         return MemoryJournal(header), None
     keep = keeper(str(place), settings.journal_max)
-    return JournalWriter(str(place), header, sync=settings.journal_sync, upkeep=keep), place
+    trouble = partial(_say_trouble, place)
+    return LastingWriter(str(place), header, sync=settings.journal_sync, upkeep=keep, trouble=trouble), place
+
+
+def _say_trouble(place: Path, reason: str) -> None:
+    _logger.warning(
+        "otel-workflow keeps events in memory, where a kill loses them: the journal %s takes none (%s); "
+        "writing goes on there by itself",
+        place,
+        reason,
+    )
 
 
 def _choose_lane(runtime: Runtime, recorder: Recorder, resource: Resource, provider: TracerProvider | None) -> None:
@@ -312,14 +349,17 @@ def _publish_directory(recorder: Recorder, directory: Path) -> None:
 def _deliver(
     runtime: Runtime, recorder: Recorder, journal: Journal, destination: Destination, settings: Settings
 ) -> None:
+    if _is_under_test(journal):
+        return
     if isinstance(journal, MemoryJournal):
-        if "_pytest" in sys.modules:
-            return  # under somebody's tests nothing is shipped
         runtime._delivery = Delivery(lambda: MemoryShipper(journal, client_for(destination)))
     else:
         directory, most, ttl = journal.directory, settings.journal_max, settings.run_ttl
+        own = journal if isinstance(journal, LastingWriter) else None
         runtime._delivery = Delivery(
-            lambda: DirectoryShipper(directory, client_for(destination), destination.key, max_bytes=most, run_ttl=ttl)
+            lambda: DirectoryShipper(
+                directory, client_for(destination), destination.key, max_bytes=most, run_ttl=ttl, own=own
+            )
         )
     recorder.wake = runtime._delivery.start
 
@@ -345,6 +385,32 @@ def _tell_that_it_lives(
     recorder.wake = wake
 
 
+def _push_metrics(runtime: Runtime) -> None:
+    """Let a worker without a daemon push its own counts; without an endpoint it says so and does nothing."""
+    from otel_workflow.runtime.metrics import metrics_push
+
+    recorder, push = runtime._recorder, metrics_push(os.environ)
+    journal, wake = recorder.journal, recorder.wake
+    if push is None:
+        _logger.warning("otel-workflow pushes no metrics: set OTEL_EXPORTER_OTLP_ENDPOINT")
+        return
+    if not isinstance(journal, LastingWriter | MemoryJournal) or _is_under_test(journal):
+        return
+    made = runtime._metrics = push(journal)
+
+    def wake_both() -> None:
+        if wake is not None:
+            wake()
+        made.start()
+
+    recorder.wake = wake_both
+
+
+def _is_under_test(journal: Journal) -> bool:
+    """True under somebody's tests, where nothing is sent."""
+    return isinstance(journal, MemoryJournal) and "_pytest" in sys.modules
+
+
 def _hook_forks() -> None:
     if _Installed.hooked:
         return
@@ -352,21 +418,22 @@ def _hook_forks() -> None:
     os.register_at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child)
 
 
-def _running() -> list[Delivery | Heartbeat]:
+def _running() -> list[Delivery | Heartbeat | MetricsPush]:
     open_ones = [runtime for runtime in _Installed.runtimes if not runtime._closed]
-    return [part for runtime in open_ones for part in (runtime._delivery, runtime._heartbeat) if part is not None]
+    threads = [thread for r in open_ones for thread in (r._delivery, r._heartbeat, r._metrics)]
+    return [thread for thread in threads if thread is not None]
 
 
 def _before_fork() -> None:
-    for delivery in _running():
-        delivery.stop()
+    for thread in _running():
+        thread.stop()
 
 
 def _after_fork_in_parent() -> None:
-    for delivery in _running():
-        delivery.resume()
+    for thread in _running():
+        thread.resume()
 
 
 def _after_fork_in_child() -> None:
-    for delivery in _running():
-        delivery.after_fork_in_child()
+    for thread in _running():
+        thread.after_fork_in_child()

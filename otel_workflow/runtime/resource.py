@@ -7,9 +7,11 @@ from typing import Any
 
 from opentelemetry.sdk.resources import Resource
 
+from otel_workflow import semconv
 from otel_workflow.masking import masked_resource
+from otel_workflow.version import VERSION
 
-__all__ = ("repository_name", "resource_of")
+__all__ = ("header_of", "is_unnamed", "named", "repository_name", "resource_of")
 
 
 def repository_name(environ: Mapping[str, str]) -> str:
@@ -39,3 +41,19 @@ def resource_of(environ: Mapping[str, str], service_name: str | None) -> Resourc
 def is_unnamed(resource: Resource) -> bool:
     """True while nobody has given the service a name."""
     return str(resource.attributes.get("service.name", "unknown_service")).startswith("unknown_service")
+
+
+def named(resource: Resource, workflow: str) -> Resource:
+    """Return the resource under the workflow's name, unless it has one of its own."""
+    return resource.merge(Resource({"service.name": workflow})) if is_unnamed(resource) else resource
+
+
+def header_of(resource: Resource, destination: str) -> dict[str, Any]:
+    """Return what another process needs to build equal bytes, beside who we are; ``destination`` is a key."""
+    return {
+        "version": 1,
+        "resource": masked_resource(resource.attributes),
+        "resource_schema": resource.schema_url,
+        "scope": {"name": semconv.SCOPE_NAME, "version": VERSION},
+        "destination": destination,
+    }

@@ -49,6 +49,36 @@ def test_cat_shows_every_record_and_streams_json_lines(ow: Cli) -> None:
     assert all(line["schema"] == 1 for line in lines)
 
 
+STEPPED = """
+import types, time
+import otel_workflow as ow, otel_workflow.clock as clocks
+hour = 0
+clocks.time = types.SimpleNamespace(time_ns=lambda: time.time_ns() + hour, monotonic_ns=time.monotonic_ns)
+with ow.workflow("nightly"):
+    with ow.phase("compile"):
+        hour = 3_600_000_000_000
+    with ow.phase("test"):
+        pass
+"""
+
+
+def test_a_step_of_the_wall_clock_is_recorded_once_and_changes_no_duration(ow: Cli, receiver: OtlpReceiver) -> None:
+    """Row: clock steps, suspend."""
+    child = ow.python(STEPPED)
+    child.communicate(timeout=60)
+    assert 0 == child.returncode
+    lines = ow("journal", "cat").stdout.splitlines()
+    [line] = [line for line in lines if "moved" in line]
+    assert line.endswith("the wall clock has moved by +3600.000 s")
+    records = [json.loads(row) for row in ow("journal", "cat", "--json").stdout.splitlines()]
+    [anchor] = [record for record in records if record["kind"] == "anchor"]
+    assert abs(anchor["moved_ns"] - 3_600_000_000_000) < 50_000_000
+    assert "0 files damaged" in ow("journal", "verify").stdout
+    assert "3 spans delivered" in ow("ship", OTEL_EXPORTER_OTLP_ENDPOINT=receiver.endpoint).stderr
+    took = {span["name"]: span["end_ns"] - span["start_ns"] for span in receiver.spans}
+    assert max(took.values()) < 3_000_000_000_000
+
+
 def test_clean_keeps_what_was_not_delivered_and_says_1(ow: Cli, killed_worker: Callable[[], None]) -> None:
     ow.record()
     killed_worker()

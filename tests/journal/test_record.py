@@ -21,8 +21,10 @@ from otel_workflow.journal.record import (
     NO_TRANSITION,
     PARENT_REMOTE,
     SAMPLED,
+    decode_anchor,
     decode_event,
     decode_span,
+    encode_anchor,
     encode_event,
     encode_span,
 )
@@ -191,3 +193,16 @@ def test_what_is_null_counts_as_not_said() -> None:
     event = decode_event(head + b'{"name":"x","reason":null,"run":null,"start":null}')
     assert event.facts == PhaseFacts("x", 7)
     assert event.run_id is None
+
+
+@given(st.integers(-(2**63), 2**63), st.integers(-(2**63), 2**63), NANOSECONDS)
+def test_an_anchor_says_both_clocks_and_how_far_they_moved(offset: int, moved: int, mono: int) -> None:
+    assert (mono + offset, mono, moved) == decode_anchor(encode_anchor(offset, moved, mono))
+
+
+@pytest.mark.parametrize(
+    "payload", [b"", b"{}", b"[]", b'{"anchor":[1],"moved":2}', b'{"anchor":[1,2],"moved":[]}', b"\xff"]
+)
+def test_what_is_no_anchor_is_refused_with_a_code(payload: bytes) -> None:
+    with pytest.raises(DecodeError, match="OW-304"):
+        decode_anchor(payload)

@@ -87,6 +87,7 @@ LIFECYCLE = (
             "test_runs.py::test_times_never_run_backwards",
             "bridge/test_pump.py::test_clock_steps_make_no_negative_duration",
             "report/test_waterfall.py::test_a_clock_behind_the_run_does_not_make_negative_ages",
+            "cli/test_journal_files.py::test_a_step_of_the_wall_clock_is_recorded_once_and_changes_no_duration",
         ),
         why_not="two hosts with skewed clocks: no namespace for clocks is to be had here",
     ),

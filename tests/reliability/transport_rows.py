@@ -33,7 +33,8 @@ TRANSPORT = (
     ),
     Row(
         "disk full, EIO, EROFS, EMFILE, quota",
-        "the application is unharmed; counted; recovers by itself",
+        "the application is unharmed; what the disk refuses waits in bounded memory, goes out from there, and is on "
+        "disk when that is back; counted; recovers by itself",
         (
             "journal/test_faults.py::test_a_full_disk_costs_records_that_are_counted_and_recovers_by_itself",
             "journal/test_faults.py::test_a_read_only_file_system_costs_every_record",
@@ -42,8 +43,16 @@ TRANSPORT = (
             "journal/test_faults.py::test_a_file_size_limit_costs_records_and_not_the_process",
             "bridge/metrics/test_state.py::test_a_full_disk_is_said_nothing_is_shown_and_the_next_commit_has_it_all",
             "endtoend/test_trouble.py::test_without_a_place_to_write_one_warning_is_given_and_spans_go_out_from_memory",
+            "journal/test_lasting.py::test_a_full_disk_costs_nothing_when_it_is_back",
+            "journal/test_lasting.py::test_what_comes_meanwhile_waits_behind_and_order_is_kept",
+            "journal/test_lasting.py::test_memory_is_bounded_and_what_falls_out_is_counted",
+            "journal/test_lasting.py::test_a_removed_directory_comes_back_with_all_that_was_in_the_segment",
+            "journal/test_lasting.py::test_whichever_call_fails_once_nothing_is_lost_and_for_ever_all_is_kept",
+            "endtoend/test_failing_disk.py::test_a_disk_that_is_full_to_the_end_costs_no_span_and_is_said_once",
+            "endtoend/test_failing_disk.py::test_what_goes_out_from_memory_does_not_go_out_again_when_the_disk_is_back",
+            "endtoend/test_failing_disk.py::test_what_waits_in_memory_for_a_collector_is_not_passed_over_on_disk",
+            "bridge/test_kept.py::test_after_a_kill_in_the_middle_of_it_the_next_shipper_sends_what_was_not_delivered",
         ),
-        why_not="no fall-back to memory in the middle of a run: what a full disk refuses is counted as dropped",
     ),
     Row(
         "torn tail, flipped bit, foreign file, newer version",

@@ -19,8 +19,8 @@ from typing import Protocol
 
 from otel_workflow.bridge.daemon.heard import Heard
 from otel_workflow.bridge.daemon.intake import Intake
-from otel_workflow.bridge.daemon.journals import BUCKETS, JournalSpring, bucketed
 from otel_workflow.bridge.metrics import MetricsWriter
+from otel_workflow.bridge.metrics.journals import BUCKETS, JournalSpring, bucketed
 from otel_workflow.errors import StateError
 from otel_workflow.guard import guarded
 from otel_workflow.journal.upkeep import Upkeep

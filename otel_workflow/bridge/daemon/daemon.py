@@ -19,12 +19,12 @@ from otel_workflow.bridge.daemon.http_server import HttpServer, Route
 from otel_workflow.bridge.daemon.ingest import Ingest
 from otel_workflow.bridge.daemon.intake import Intake
 from otel_workflow.bridge.daemon.plan import Plan
-from otel_workflow.bridge.daemon.pushing import Pushing
 from otel_workflow.bridge.daemon.routes import VIA, otlp_routes, shown_routes
 from otel_workflow.bridge.daemon.shipping import Backlog, Shipping
 from otel_workflow.bridge.daemon.tls import OwnCertificate
 from otel_workflow.bridge.http import OtlpHttpClient
 from otel_workflow.bridge.metrics import MetricsWriter
+from otel_workflow.bridge.metrics.pushing import Pushing
 from otel_workflow.journal.consumers import Consumer
 from otel_workflow.journal.upkeep import Upkeep
 from otel_workflow.journal.writer import prepare_directory

@@ -1,7 +1,8 @@
 """Exact numbers: runs and phases become metrics, counted once, shown when they are on disk.
 
 ``facts.py`` says what is counted, ``writer.py`` counts it, ``state.py`` keeps it, ``page.py`` and
-``request.py`` show it. Nothing here runs in a recording process; only the daemon loads it.
+``request.py`` show it, ``pushing.py`` sends it. The daemon loads it, and a worker that pushes for itself
+(``own.py``); no other recording process does.
 """
 
 from __future__ import annotations

@@ -27,9 +27,9 @@ _BUCKETS = struct.Struct(f"<{len(BOUNDS) + 1}Q").pack
 _BOUNDS = struct.Struct(f"<{len(BOUNDS)}d").pack
 
 
-def encode_metrics(families: Sequence[Family], instance: str, time_ns: int) -> bytes:
-    """Encode what is shown; ``instance`` becomes service.instance.id, which must outlive the process."""
-    resource = encode_resource({"service.name": "otel-workflow-bridge", "service.instance.id": instance})
+def encode_metrics(families: Sequence[Family], service: str, instance: str, time_ns: int) -> bytes:
+    """Encode what is shown; ``instance`` becomes service.instance.id, which must live as long as the counts."""
+    resource = encode_resource({"service.name": service, "service.instance.id": instance})
     scope = _sized(1, encode_scope(SCOPE_NAME, VERSION))
     metrics = b"".join(_sized(2, _metric(family, time_ns)) for family in families)
     scoped = _sized(2, scope + metrics + _text(3, SCHEMA_URL))

@@ -24,6 +24,7 @@ __all__ = ("Changes", "State")
 
 _VERSION = 1
 _NAME = "metrics"
+_IN_MEMORY = ":memory:"
 _PRUNED_AT_ONCE = 10_000
 _logger = logging.getLogger("otel_workflow")
 
@@ -62,13 +63,20 @@ class Changes:
 class State:
     """The open file; ``directory`` is made if it is not there. One process at a time.
 
+    Without a directory it is in memory, and ends with its process.
+
     ``reset_ns`` is when a damaged file was replaced by this one, 0 if none was. Raises StateError:
     OW-140 held by another daemon, OW-141 another version, OW-142 cannot be opened.
     """
 
-    def __init__(self, directory: Path) -> None:
-        self.path = directory / f"{_NAME}.sqlite"
+    def __init__(self, directory: Path | None) -> None:
         self.reset_ns = 0
+        self._lock: DirectoryLock | None = None
+        if directory is None:
+            self.path = Path(_IN_MEMORY)
+            self._database = self._open()
+            return
+        self.path = directory / f"{_NAME}.sqlite"
         self._lock = DirectoryLock(directory, _NAME)
         try:
             directory.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -215,7 +223,8 @@ class State:
     def close(self) -> None:
         """Close the file and let another process have it."""
         self._database.close()
-        self._lock.release()
+        if self._lock is not None:
+            self._lock.release()
 
 
 def _check(database: sqlite3.Connection) -> None:

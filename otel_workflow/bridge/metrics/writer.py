@@ -29,35 +29,37 @@ _HOUR_NS = 3_600_000_000_000
 _DAY_HOURS = 24
 _OWN = "otel_workflow.bridge."
 _DUPLICATES, _LATE_VERDICTS, _DROPPED = f"{_OWN}duplicates", f"{_OWN}late_verdicts", f"{_OWN}dropped"
-_DEFAULT_INSTANCE = "bridge"
+_SERVICE, _DEFAULT_INSTANCE = "otel-workflow-bridge", "bridge"
 
 
 class MetricsWriter:
     """Series, dedup keys and cursors in one file, changed in one transaction.
 
-    ``state`` is a directory. ``birth_hold`` and ``scrape_interval`` are in seconds: a new series
+    ``state`` is a directory, or None for counts that end with their process; ``service`` and
+    ``instance`` say in a request whose they are. ``birth_hold`` and ``scrape_interval`` are in seconds: a new series
     shows 0 until a page with it was served, at most ``birth_hold`` (default two scrapes) after the
     first such page. All methods may be called from any thread. Raises StateError (OW-140 to 142).
     """
 
     def __init__(
         self,
-        state: Path | str,
+        state: Path | str | None,
         *,
         instance: str = "",
+        service: str = _SERVICE,
         birth_hold: float | None = None,
         scrape_interval: float = 15.0,
         now: Callable[[], int] = time.time_ns,
         limits: Limits | None = None,
     ) -> None:
         self._limits = limits or Limits()
-        self._instance = instance or _DEFAULT_INSTANCE
+        self._service, self._instance = service, instance or _DEFAULT_INSTANCE
         self._hold_ns = round((2 * scrape_interval if birth_hold is None else birth_hold) * 1e9)
         self._now = now
         self._lock = threading.Lock()
         self._serial = 0
         self._gauges: dict[tuple[str, Labels], float] = {}
-        self._state = State(Path(state))
+        self._state = State(None if state is None else Path(state))
         with contextlib.ExitStack() as undo:
             undo.callback(self._state.close)
             try:
@@ -243,12 +245,18 @@ class MetricsWriter:
     def request(self) -> tuple[bytes, int]:
         """Return the same as an OTLP request, and its serial."""
         families, serial, now = self._show()
-        return encode_metrics(families, self._instance, now), serial
+        return encode_metrics(families, self._service, self._instance, now), serial
 
     def served(self, serial: int) -> None:
         """Take note that a page was written to a scraper to its end: what it showed at 0 is born."""
         with self._lock:
             self._release([s for s in self._table.unborn.values() if s.exhibited and s.exhibited[0] <= serial])
+
+    @property
+    def holds_back(self) -> bool:
+        """True while series are to be shown at 0 first, whatever they have counted."""
+        with self._lock:
+            return any(series.committed is not None for series in self._table.unborn.values())
 
     def pushed(self, serial: int) -> None:
         """Take note that a request was acknowledged."""

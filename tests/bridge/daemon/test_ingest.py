@@ -10,8 +10,8 @@ import pytest
 from otel_workflow.bridge.daemon import ingest as module
 from otel_workflow.bridge.daemon.counting import Counting
 from otel_workflow.bridge.daemon.ingest import MAX_DECODED, MAX_WIRE, Ingest, OverloadedError, TooLargeError
-from otel_workflow.bridge.daemon.journals import BUCKETS, bucketed
 from otel_workflow.bridge.metrics import MetricsWriter
+from otel_workflow.bridge.metrics.journals import BUCKETS, bucketed
 from tests.bridge.daemon.making import run_span, traces
 
 

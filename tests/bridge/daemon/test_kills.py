@@ -15,7 +15,7 @@ import pytest
 
 from otel_workflow.bridge.daemon.addresses import Address
 from tests.bridge.daemon.making import SCRAPER, ask, parse, post, run_span, runs, task_span, traces, until
-from tests.bridge.daemon.test_journals import Owner
+from tests.bridge.metrics.test_journals import Owner
 
 STEPS = ("told", "committing", "committed", "answering", "page made", "page sent", "page served")
 ROOT = Path(__file__).parents[3]
@@ -114,7 +114,7 @@ def through_journal(journal: Path, number: int, result: str) -> None:
 
 
 def _say_run(owner: Owner, transition: str, number: int, second: float, **body: object) -> None:
-    from otel_workflow.bridge.daemon import journals
+    from otel_workflow.bridge.metrics import journals
     from otel_workflow.events import TRANSITIONS
     from otel_workflow.journal.record import IS_RUN, SAMPLED, encode_event
     from otel_workflow.journal.writer import frame

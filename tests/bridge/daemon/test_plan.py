@@ -9,8 +9,8 @@ import pytest
 
 from otel_workflow.bridge.daemon.addresses import Address, is_own, parse_listen, parse_place
 from otel_workflow.bridge.daemon.plan import Plan, instance_of, read_token
-from otel_workflow.bridge.daemon.pushing import metrics_destination, push_interval
 from otel_workflow.bridge.destination import Destination
+from otel_workflow.bridge.metrics.pushing import metrics_destination, push_interval
 from otel_workflow.errors import ConfigError
 
 SOMEWHERE = Destination("http://collector.example:4318/v1/traces")

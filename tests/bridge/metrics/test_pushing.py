@@ -12,8 +12,8 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportM
 from otel_workflow.bridge.answer import Answer
 from otel_workflow.bridge.daemon.heard import hear_traces
 from otel_workflow.bridge.daemon.intake import Intake
-from otel_workflow.bridge.daemon.pushing import Pushing
 from otel_workflow.bridge.metrics import MetricsWriter
+from otel_workflow.bridge.metrics.pushing import Pushing
 from tests.bridge.daemon.making import run_span, traces
 
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 from otel_workflow.bridge.answer import Answer
 from otel_workflow.bridge.destination import Destination
-from otel_workflow.bridge.metrics import MetricsWriter
+from otel_workflow.bridge.metrics.writer import MetricsWriter
 from otel_workflow.bridge.shipper import Client
 from otel_workflow.bridge.shown import one_line
 from otel_workflow.bridge.signals import destination_for
@@ -62,8 +62,16 @@ class Pushing:
         if self._thread.is_alive():
             return False
         done = self.push(min(deadline, time.monotonic() + patience))
-        self._client.close()
+        self.close()
         return done
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._client.close()
+
+    def interrupt(self) -> None:
+        """Make a push that another thread waits in fail at once."""
+        self._client.interrupt()
 
     def push(self, deadline: float) -> bool:
         """Push what is committed once; True when it was acknowledged."""

@@ -15,13 +15,14 @@ from __future__ import annotations
 import os
 import time
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
-from otel_workflow.bridge.metrics import Began, Finished, began_of, finished_of
+from otel_workflow.bridge.metrics.facts import Began, Finished, began_of, finished_of
 from otel_workflow.bridge.sources import SegmentSource
 from otel_workflow.bridge.span_times import recorded_end
+from otel_workflow.bridge.waiting import Source
 from otel_workflow.errors import DecodeError, JournalError
 from otel_workflow.events import END_TRANSITIONS, Event
 from otel_workflow.journal import EVENT, SPAN, JournalReader, Record, Segment
@@ -111,7 +112,7 @@ class JournalSpring:
 
     # -- segments -----------------------------------------------------------------------------
 
-    def _look(self) -> list[SegmentSource]:
+    def _look(self) -> Sequence[Source]:
         """Return the sources that may have something new; the directory is listed only when it has changed."""
         seen = _changed_ns(self.directory), _changed_ns(self.directory / RETIRED)
         if seen != self._seen or time.time_ns() - max(seen) < _SETTLED_NS:
@@ -121,7 +122,7 @@ class JournalSpring:
 
     def _list(self) -> None:
         try:
-            segments = self._reader.segments()
+            segments = self._segments()
         except JournalError as error:
             self.trouble = str(error)
             return
@@ -135,6 +136,10 @@ class JournalSpring:
         self._sources = found
         present = {segment.path.name for segment in segments}
         self._done = {name: size for name, size in self._done.items() if name in present}
+
+    def _segments(self) -> Sequence[Segment]:
+        """Return the segments that are ours to count; raises JournalError when the directory cannot be read."""
+        return self._reader.segments()
 
     def _source(self, segment: Segment) -> SegmentSource:
         """Return the source of a segment: the one it was before it moved, or was put into a pack."""
@@ -180,7 +185,7 @@ class JournalSpring:
 
     # -- records ------------------------------------------------------------------------------
 
-    def _take(self, source: SegmentSource, record: Record, listener: Listener) -> None:
+    def _take(self, source: Source, record: Record, listener: Listener) -> None:
         if record.kind == SPAN:
             self._last_spans[source.owner] = record.payload
         if record.kind != EVENT:
@@ -196,9 +201,7 @@ class JournalSpring:
             told = record.end <= self._told.get(source.name, 0)
             self._merge(event, (event.span.trace_id, event.span.span_id), source, listener, told=told)
 
-    def _merge(
-        self, event: Event, key: tuple[str, str], source: SegmentSource, listener: Listener, *, told: bool
-    ) -> None:
+    def _merge(self, event: Event, key: tuple[str, str], source: Source, listener: Listener, *, told: bool) -> None:
         """Merge an event of a phase and tell what came of it, unless that was told before a restart."""
         ends = event.transition in END_TRANSITIONS
         if key in self._ended:  # from another thread, a moment late: it must not open the phase again

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from otel_workflow.bridge.daemon.journals import JournalSpring
 from otel_workflow.bridge.metrics import Began, Finished
+from otel_workflow.bridge.metrics.journals import JournalSpring
 from otel_workflow.bridge.pump import Pump
 from otel_workflow.bridge.sources import sources_of
 from otel_workflow.events import TRANSITIONS
