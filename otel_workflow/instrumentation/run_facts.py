@@ -52,21 +52,21 @@ class RunFacts:
         workflow: str,
         reporter: Callable[[Any, float, float | None, str], None] | None = None,
     ) -> None:
-        self.recorder = recorder
-        self.reporter = reporter
-        self.is_native = recorder is not None and recorder.lane != "sdk"
-        self.pid = os.getpid()
-        self.trace = trace
-        self.state = state
-        self.sampled = sampled
-        self.run_id = run_id
-        self.workflow = workflow
-        self.said = f',"run":{quoted(run_id)}'
+        self.recorder: Recorder | None = recorder
+        self.reporter: Callable[[Any, float, float | None, str], None] | None = reporter
+        self.is_native: bool = recorder is not None and recorder.lane != "sdk"
+        self.pid: int = os.getpid()
+        self.trace: bytes = trace
+        self.state: TraceState | None = state
+        self.sampled: bool = sampled
+        self.run_id: str = run_id
+        self.workflow: str = workflow
+        self.said: str = f',"run":{quoted(run_id)}'
         if workflow:
             self.said += f',"workflow":{quoted(workflow)}'
-        self.tail = f',"tracestate":{quoted(state.to_header())}' if state else ""
+        self.tail: str = f',"tracestate":{quoted(state.to_header())}' if state else ""
         self.draw: Callable[[int], int] | None = None if recorder is None else getattr(recorder.ids, "draw", None)
-        self.child_flags = NESTED | SAMPLED if sampled else NESTED
+        self.child_flags: int = NESTED | SAMPLED if sampled else NESTED
 
     def same_as(self, recorder: Recorder, trace: bytes, state: TraceState | None, sampled: bool) -> bool:
         """Tell whether a phase of this recorder, trace and process can share these facts."""
