@@ -91,7 +91,7 @@ def open_runs(recorder: Recorder) -> list[OpenRun]:
     """Return the runs that this very process has opened and that will be told by a span."""
     mine = os.getpid()
     return [
-        OpenRun(run.trace_id, run.span_id, run._workflow_name or run.name, run.run_id, run._start_ns)
+        OpenRun(run.trace_id, run.span_id, run._run.workflow or run.name, run.run_id, run._start_ns)
         for run in tuple(recorder.open_runs.values())
-        if run._pid == mine and run._flags & SAMPLED
+        if run._run.pid == mine and run._flags & SAMPLED
     ]
