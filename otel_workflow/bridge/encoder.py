@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from math import isfinite
-from operator import itemgetter
+from operator import attrgetter, itemgetter
 from typing import TYPE_CHECKING, Any
 
 from opentelemetry.attributes import BoundedAttributes
@@ -28,13 +28,16 @@ if TYPE_CHECKING:
     from opentelemetry.sdk.resources import Resource
     from opentelemetry.sdk.trace import Event, ReadableSpan
     from opentelemetry.sdk.util.instrumentation import InstrumentationScope
-    from opentelemetry.trace import Link
+    from opentelemetry.trace import Link, Status
 
 __all__ = ("OtlpSpanEncoder",)
 
 _parts_of: Callable[[dict[str, Any]], tuple[Any, ...]] = itemgetter(
     "_context", "_parent", "_status", "_name", "_kind", "_start_time", "_end_time", "_attributes", "_events", "_links"
 )
+_origin_of: Callable[[dict[str, Any]], tuple[Any, ...]] = itemgetter("_resource", "_instrumentation_scope")
+_parts_of_event: Callable[[dict[str, Any]], tuple[Any, ...]] = itemgetter("_name", "_timestamp", "_attributes")
+_within: Callable[[Any], Iterable[Any]] = attrgetter("_dq")  # the SDK's own iteration takes a lock
 _LONGEST_CACHED = 256  # bytes; a longer text hardly comes twice
 
 
@@ -67,7 +70,10 @@ class OtlpSpanEncoder:
         known: dict[tuple[int, int], list[bytes]] = {}
         kept = list(spans)
         for span in kept:
-            resource, scope = span.resource, span.instrumentation_scope
+            try:
+                resource, scope = _origin_of(span.__dict__)
+            except (AttributeError, KeyError):
+                resource, scope = span.resource, span.instrumentation_scope
             key = (id(resource), id(scope))
             encoded = known.get(key)
             if encoded is None:
@@ -96,6 +102,7 @@ class OtlpSpanEncoder:
             self._secrets, self._cache = in_force(), {}
         try:
             dropped = attributes.dropped, events.dropped, links.dropped
+            events, links = list(_within(events)), list(_within(links))
         except AttributeError:  # plain ones, or none
             dropped = span.dropped_attributes, span.dropped_events, span.dropped_links
         trace_id, span_id, _, _, trace_state, _ = context  # a tuple, each name of which costs a call
@@ -104,7 +111,7 @@ class OtlpSpanEncoder:
             span_id.to_bytes(8, "big"),
             trace_state.to_header() if trace_state else "",
             parent[1].to_bytes(8, "big") if parent else b"",
-            self._text(name),
+            masked(name) if self._masking else name,
             kind._value_ + 1,  # what ``value`` takes a Python call for
             start_ns or 0,
             end_ns or 0,
@@ -112,18 +119,24 @@ class OtlpSpanEncoder:
             b"".join([self._event(event) for event in events]) if events else b"",
             b"".join([self._link(link) for link in links]) if links else b"",
             dropped,
-            (status.status_code._value_, self._text(status.description or "")) if status is not None else None,
+            self._said(status) if status is not None else None,
             parent is not None and parent[2],
         )
 
-    def _text(self, text: str) -> str:
-        return masked(text) if self._masking else text
+    def _said(self, status: Status) -> tuple[int, str]:
+        description = status.description
+        if not description:
+            return status.status_code._value_, ""
+        return status.status_code._value_, masked(description) if self._masking else description
 
     def _event(self, event: Event) -> bytes:
-        attributes, name = event.attributes, event.name
+        try:
+            name, timestamp, attributes = _parts_of_event(event.__dict__)
+        except (AttributeError, KeyError):
+            name, timestamp, attributes = event.name, event.timestamp, event.attributes
         dropped = attributes.dropped if type(attributes) is BoundedAttributes else event.dropped_attributes
         encoded = self._attributes(EVENT_ATTRIBUTES, attributes)
-        return event_field(event.timestamp, masked(name) if self._masking else name, encoded, dropped)
+        return event_field(timestamp, masked(name) if self._masking else name, encoded, dropped)
 
     def _link(self, link: Link) -> bytes:
         context = link.context

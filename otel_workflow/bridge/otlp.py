@@ -60,6 +60,7 @@ _sizes: dict[bytes, tuple[bytes, ...]] = {}
 _starts: dict[str, bytes] = {}
 _double = struct.Struct("<d").pack
 _fixed64 = struct.Struct("<Q").pack
+_times = struct.Struct("<BQBQ").pack
 _MASK64 = (1 << 64) - 1
 _MOST_KEYS, _LONGEST_KEY = 4096, 128  # in the memory of keys; a key's length there in bytes
 
@@ -252,10 +253,13 @@ def event_field(time_ns: int, name: str, attributes: bytes, dropped: int) -> byt
     """Encode a span's event, tag included; ``attributes`` are encoded already."""
     said = text(name)
     size = len(said)
-    if 0 < size < 128 and not dropped:
-        body = b"%b\x12%c%b%b" % (_time_field(b"\x09", time_ns), size, said, attributes)
-    else:
-        body = _time_field(b"\x09", time_ns) + _text_field(b"\x12", name) + attributes + _count_field(b"\x20", dropped)
+    room = size + len(attributes) + 11
+    if size > 0 and room < 128 and not dropped and time_ns:  # nearly always: then each length is one byte
+        try:
+            return b"\x5a%c\x09%b\x12%c%b%b" % (room, _fixed64(time_ns), size, said, attributes)
+        except struct.error:
+            pass
+    body = _time_field(b"\x09", time_ns) + _text_field(b"\x12", name) + attributes + _count_field(b"\x20", dropped)
     return _sized(b"\x5a", body)
 
 
@@ -298,11 +302,33 @@ def span_message(
     The one place that knows a span's layout. ``dropped`` counts attributes, events and links;
     ``status`` is a code and a message, present even when both say nothing, as stock has it.
     """
+    said_status = b"" if status is None else _status_field(*status)
+    flags = _FLAGS_REMOTE if parent_is_remote else _FLAGS_LOCAL
+    said = text(name)
+    if (
+        len(trace_id) == 16
+        and len(span_id) == 8
+        and not trace_state
+        and 0 < len(said) < 128
+        and 0 < kind < 128
+        and start_ns
+        and end_ns
+        and dropped == (0, 0, 0)
+    ):  # nearly always: then one formatting writes it all
+        above = b"\x22\x08" + parent_span_id if len(parent_span_id) == 8 else _optional(b"\x22", parent_span_id)
+        try:
+            times = _times(0x39, start_ns, 0x41, end_ns)
+        except struct.error:
+            pass
+        else:
+            return b"\x0a\x10%b\x12\x08%b%b\x2a%c%b\x30%c%b%b%b%b%b\x85\x01%b" % (
+                trace_id, span_id, above, len(said), said, kind, times, attributes, events, links, said_status, flags,
+            )  # fmt: skip
     out = [
-        _sized(b"\x0a", trace_id) if trace_id else b"",
-        _sized(b"\x12", span_id) if span_id else b"",
-        _text_field(b"\x1a", trace_state) if trace_state else b"",
-        _sized(b"\x22", parent_span_id) if parent_span_id else b"",
+        _optional(b"\x0a", trace_id),
+        _optional(b"\x12", span_id),
+        _text_field(b"\x1a", trace_state),
+        _optional(b"\x22", parent_span_id),
         _text_field(b"\x2a", name),
         b"\x30" + varint(kind & _MASK64) if kind else b"",
         _time_field(b"\x39", start_ns),
@@ -318,12 +344,17 @@ def span_message(
             _count_field(b"\x70", dropped[2]),
         )
         out += (counts[0], events, counts[1], links, counts[2])
-    if status is not None:
-        code, message = status
-        said = _text_field(b"\x12", message) + (b"\x18" + varint(code & _MASK64) if code else b"")
-        out.append(_sized(b"\x7a", said))
-    out.append(b"\x85\x01" + (_FLAGS_REMOTE if parent_is_remote else _FLAGS_LOCAL))
-    return b"".join(out)
+    return b"".join((*out, said_status, b"\x85\x01", flags))
+
+
+def _status_field(code: int, message: str) -> bytes:
+    if not code and not message:
+        return b"\x7a\x00"
+    return _sized(b"\x7a", _text_field(b"\x12", message) + (b"\x18" + varint(code & _MASK64) if code else b""))
+
+
+def _optional(tag: bytes, body: bytes) -> bytes:
+    return _sized(tag, body) if body else b""
 
 
 def _event(event: SpanEvent) -> bytes:
