@@ -14,6 +14,7 @@ import socket
 import sys
 import threading
 import time
+import weakref
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal
@@ -42,6 +43,8 @@ _THREAD = ("grpc", "event_engine", "lifeguard")
 """How the names of the library's threads begin."""
 _NOBODY = (CANCELLED, DEADLINE_EXCEEDED, UNAVAILABLE)
 
+_open: weakref.WeakSet[OtlpGrpcClient] = weakref.WeakSet()
+"""The clients of this process that have a channel: its threads last as long as any of them."""
 _inherited: list[object] = []
 """Channels of a parent process: their threads are not here, so that even closing them could hang."""
 
@@ -89,19 +92,20 @@ class OtlpGrpcClient:
         """Close the channel and see its threads end: they would not be in the child, but their locks could.
 
         The library ends them a few ms after the call, and its own handler for forks may wait for
-        ever for one that is just ending (seen with grpcio 1.85).
+        ever for one that is just ending (seen with grpcio 1.85). Of several clients the last one waits.
         """
         if self._channel is None or self._pid != os.getpid():
             return
         self.close()
         end = time.monotonic() + _LAST_THREADS
-        while _has_threads() and time.monotonic() < end:
+        while not _open and _has_threads() and time.monotonic() < end:
             time.sleep(0.001)
 
     def close(self) -> None:
         """Close the channel; the next ``send`` opens another."""
         with self._lock:
             channel, self._channel = self._channel, None
+            _open.discard(self)
         if channel is None:
             return
         if self._pid != os.getpid():
@@ -155,6 +159,7 @@ class OtlpGrpcClient:
             self._stamp = stamp
             with self._lock:
                 self._channel = channel
+                _open.add(self)
         if self._interrupted:
             raise InterruptedError("interrupted")
         return channel.unary_unary(method)

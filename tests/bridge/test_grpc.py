@@ -332,7 +332,10 @@ from otel_workflow.bridge.destination import Destination
 from otel_workflow.bridge.grpc import OtlpGrpcClient
 client = OtlpGrpcClient(Destination(sys.argv[1], protocol="grpc"))
 threads = lambda: len(list(Path("/proc/self/task").iterdir()))
+other = OtlpGrpcClient(Destination(sys.argv[1], protocol="grpc"))
+assert other.send(b"", deadline=time.monotonic() + 10).kind == "accepted"
 print(client.send(b"", deadline=time.monotonic() + 10).kind, threads() > 1)
+other.before_fork()
 client.before_fork()
 print("alone", threads() == 1)
 sys.stdout.flush()
