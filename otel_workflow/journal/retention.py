@@ -20,7 +20,7 @@ from otel_workflow.journal.probe import lock_is_free
 from otel_workflow.journal.spring import SPRING
 from otel_workflow.journal.writer import RETIRED, SUFFIX
 
-__all__ = ("KEPT_NS", "QUARANTINE", "clear_leftovers", "delete_old", "files_in", "set_aside")
+__all__ = ("KEPT_NS", "QUARANTINE", "clear_leftovers", "delete_old", "entries_in", "files_in", "set_aside")
 
 QUARANTINE = "quarantine"
 """The sub-directory of files that are no segments of a version this code knows."""
@@ -31,7 +31,7 @@ _STRANGER_NS = 60_000_000_000
 _LEFT_OVER = re.compile(rf"\.(?:.+\{SUFFIX}|.+\{PACK}|[a-z]+\.(?:cursor|json)\.[0-9]+-[0-9a-f]+)")
 
 
-def files_in(place: Path) -> Iterator[tuple[Path, os.stat_result]]:
+def entries_in(place: Path) -> Iterator[tuple[os.DirEntry[str], os.stat_result]]:
     """Yield the regular files of a directory, hidden ones too; none where there is no directory."""
     with contextlib.suppress(OSError), os.scandir(place) as entries:
         for entry in entries:
@@ -40,7 +40,13 @@ def files_in(place: Path) -> Iterator[tuple[Path, os.stat_result]]:
             except OSError:
                 continue
             if stat.S_ISREG(status.st_mode):
-                yield Path(entry.path), status
+                yield entry, status
+
+
+def files_in(place: Path) -> Iterator[tuple[Path, os.stat_result]]:
+    """Yield the same files by their paths."""
+    for entry, status in entries_in(place):
+        yield Path(entry.path), status
 
 
 def delete_old(directory: Path, now_ns: int, kept_ns: int = KEPT_NS) -> int:
