@@ -12,41 +12,18 @@ from typing import Any
 import pytest
 
 from otel_workflow.bridge import open_phases
-from otel_workflow.bridge.answer import Answer
 from otel_workflow.bridge.pump import Pump
 from otel_workflow.bridge.shipper import Shipper
 from otel_workflow.bridge.sources import SegmentSource, sources_of
 from otel_workflow.events import TRANSITIONS
 from otel_workflow.journal import EVENT, JournalReader, JournalWriter
 from otel_workflow.journal.record import SAMPLED, encode_event
+from tests.bridge.clients import Taker
 
 PHASES = 5_000
 SECOND = 1_000_000_000
 MOST = 3_000
 """Lines of Python; a usual one takes some 0.1 us. In one piece, 2,048 spans were 23,000."""
-
-
-class Taker:
-    """A client whose peer takes everything at once."""
-
-    def __init__(self) -> None:
-        self.sizes: list[int] = []
-
-    def connect(self, deadline: float) -> bool:
-        return True
-
-    def send(self, body: bytes, *, deadline: float) -> Answer:
-        self.sizes.append(len(body))
-        return Answer("accepted")
-
-    def interrupt(self) -> None:
-        pass
-
-    def before_fork(self) -> None:
-        pass
-
-    def close(self) -> None:
-        pass
 
 
 class Stretches:

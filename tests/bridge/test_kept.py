@@ -15,6 +15,7 @@ from otel_workflow.bridge.directory import DirectoryShipper
 from otel_workflow.events import TRANSITIONS
 from otel_workflow.journal import EVENT, LastingWriter, lasting
 from otel_workflow.journal.record import SAMPLED, encode_event
+from tests.bridge.clients import Taker
 from tests.journal.making import header
 from tests.journal.test_lasting import Failing
 
@@ -22,15 +23,13 @@ SECOND = 1_000_000_000
 PHASES = 1_300
 
 
-class Backend:
+class Backend(Taker):
     """Takes so many requests, then none."""
 
     def __init__(self, takes: int) -> None:
+        super().__init__()
         self.takes = takes
         self.got: list[str] = []
-
-    def connect(self, deadline: float) -> bool:
-        return True
 
     def send(self, body: bytes, *, deadline: float) -> Answer:
         if not self.takes:
@@ -38,16 +37,7 @@ class Backend:
         self.takes -= 1
         request = ExportTraceServiceRequest.FromString(body)
         self.got += [span.name for r in request.resource_spans for s in r.scope_spans for span in s.spans]
-        return Answer("accepted", 200)
-
-    def interrupt(self) -> None:
-        pass
-
-    def before_fork(self) -> None:
-        pass
-
-    def close(self) -> None:
-        pass
+        return super().send(body, deadline=deadline)
 
 
 def record(journal: LastingWriter, number: int) -> None:

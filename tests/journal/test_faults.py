@@ -115,6 +115,28 @@ class Faulty:
 CALLS = ("open", "mkdir", "write", "rename", "dup", "dup2", "fdatasync", "fsync", "unlink", "lstat", "fstat")
 
 
+def each_call_failing(
+    tmp_path: Path, patch: pytest.MonkeyPatch, make: Callable[..., Any], error: int, *, for_ever: bool
+) -> Iterator[tuple[int, Path, Any]]:
+    """Write twelve records beside a first, a second, a third call that fails; ends when no call is left to fail.
+
+    Yields which call it was, the directory, and the writer, closed.
+    """
+    fail_at, reached = 0, True
+    while reached:
+        fail_at += 1
+        directory = tmp_path / f"{error}-{fail_at}"
+        journal, faulty = make(directory, sync="always", seal_bytes=700), Faulty(fail_at, error, for_ever=for_ever)
+        with patch.context() as patched:
+            for name in CALLS:
+                patched.setattr(writing.os, name, faulty.wrap(getattr(os, name)))
+            for _ in range(12):
+                journal.write(EVENT, b"x" * 100)
+            journal.close()
+        reached = faulty.left <= 0
+        yield fail_at, directory, journal
+
+
 @pytest.mark.parametrize(
     ("error", "for_ever"),
     [
@@ -126,18 +148,7 @@ def test_whichever_call_fails_nothing_is_raised_and_the_books_balance(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: int, *, for_ever: bool
 ) -> None:
     """Row: disk full / EIO / EROFS / EMFILE / quota. Exhaustive: ends when no call is left to fail."""
-    fail_at, reached = 0, True
-    while reached:
-        fail_at += 1
-        directory = tmp_path / f"{error}-{fail_at}"
-        journal, faulty = writer(directory, sync="always", seal_bytes=700), Faulty(fail_at, error, for_ever=for_ever)
-        with monkeypatch.context() as patched:
-            for name in CALLS:
-                patched.setattr(writing.os, name, faulty.wrap(getattr(os, name)))
-            for _ in range(12):
-                journal.write(EVENT, b"x" * 100)
-            journal.close()
-        reached = faulty.left <= 0
+    for fail_at, directory, journal in each_call_failing(tmp_path, monkeypatch, writer, error, for_ever=for_ever):
         read = len(events_of(directory)) if directory.exists() else 0
         assert 12 == journal.written + sum(journal.dropped.values()), fail_at
         assert journal.written == read, fail_at

@@ -18,7 +18,7 @@ import pytest
 from otel_workflow.journal import EVENT, SPAN, JournalReader, LastingWriter
 from otel_workflow.journal import writer as writing
 from tests.journal.making import Program, events_of, header, names, open_segments
-from tests.journal.test_faults import CALLS, Faulty, small_disk
+from tests.journal.test_faults import each_call_failing, small_disk
 
 __all__ = ("small_disk",)
 
@@ -246,18 +246,7 @@ def test_a_delivered_span_is_not_written_again_but_an_event_is(tmp_path: Path, d
 def test_whichever_call_fails_once_nothing_is_lost_and_for_ever_all_is_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: int, *, for_ever: bool
 ) -> None:
-    fail_at, reached = 0, True
-    while reached:
-        fail_at += 1
-        directory = tmp_path / f"{error}-{fail_at}"
-        journal, faulty = lasting(directory, sync="always", seal_bytes=700), Faulty(fail_at, error, for_ever=for_ever)
-        with monkeypatch.context() as patched:
-            for name in CALLS:
-                patched.setattr(writing.os, name, faulty.wrap(getattr(os, name)))
-            for _ in range(12):
-                journal.write(EVENT, b"x" * 100)
-            journal.close()
-        reached = faulty.left <= 0
+    for fail_at, directory, journal in each_call_failing(tmp_path, monkeypatch, lasting, error, for_ever=for_ever):
         read = len(events_of(directory)) if directory.exists() else 0
         assert (12, {}) == (journal.written + journal.kept, journal.dropped), fail_at
         assert journal.written == read, fail_at
