@@ -107,14 +107,19 @@ def test_what_waits_at_exit_is_delivered() -> None:
 def test_a_hanging_handler_does_not_keep_the_process_from_ending() -> None:
     run(
         """
-        bus.subscribe("a.b", lambda event: time.sleep(1000))
-        async def hang(event):
+        begun = threading.Semaphore(0)
+        def sync(event):
+            begun.release()
             time.sleep(1000)
+        async def hang(event):
+            begun.release()
+            time.sleep(1000)
+        bus.subscribe("a.b", sync)
         bus.subscribe("a.b", hang)
         bus.publish_nowait("a.b")
-        time.sleep(0.1)
+        assert begun.acquire(timeout=4) and begun.acquire(timeout=4)
         """,
-        timeout=5,
+        timeout=20,
     )
 
 
