@@ -62,17 +62,15 @@ class _Kept:
     def pop(self) -> tuple[int, bytes]:
         """Take the oldest row off; raises IndexError when there is none."""
         row = self.rows.popleft()
-        weight = len(row[1]) + _ROW
         self.gone += 1
-        self.size -= weight
+        self.size -= len(row[1]) + _ROW
         return row
 
     def put_back(self, row: tuple[int, bytes]) -> None:
         """Put a row back that ``pop`` gave."""
-        weight = len(row[1]) + _ROW
         self.rows.appendleft(row)
         self.gone -= 1
-        self.size += weight
+        self.size += len(row[1]) + _ROW
 
 
 class LastingWriter(JournalWriter):

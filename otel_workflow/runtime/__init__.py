@@ -8,7 +8,7 @@ import os
 import shlex
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
@@ -251,7 +251,7 @@ def _assemble(
     if destination is not None:
         _deliver(runtime, recorder, opened, destination, settings)
         if settings.heartbeat and runtime._delivery is not None:
-            _tell_that_it_lives(runtime, runtime._delivery, recorder, naming, settings.heartbeat)
+            _tell_that_it_lives(runtime, recorder, naming, settings.heartbeat)
     bus.attach_sink(Published(recorder))
     install(recorder)
     return runtime
@@ -364,9 +364,7 @@ def _deliver(
     recorder.wake = runtime._delivery.start
 
 
-def _tell_that_it_lives(
-    runtime: Runtime, delivery: Delivery, recorder: Recorder, naming: _Naming, interval: float
-) -> None:
+def _tell_that_it_lives(runtime: Runtime, recorder: Recorder, naming: _Naming, interval: float) -> None:
     """Send heartbeats of open runs to where logs go, if they are to go anywhere."""
     where = destination_for("logs", os.environ)
     if where is None or os.environ.get("OTEL_LOGS_EXPORTER", "").strip().lower() == "none":
@@ -375,14 +373,10 @@ def _tell_that_it_lives(
     def resource() -> tuple[bytes, str]:
         return encode_resource(masked_resource(naming.resource.attributes)), naming.resource.schema_url
 
-    def wake() -> None:
-        delivery.start()
-        heartbeat.start()
-
     heartbeat = runtime._heartbeat = Heartbeat(
         lambda: Heartbeats(client_for(where, "logs"), interval, lambda: open_runs(recorder), resource)
     )
-    recorder.wake = wake
+    _wake_too(recorder, heartbeat.start)
 
 
 def _push_metrics(runtime: Runtime) -> None:
@@ -390,20 +384,26 @@ def _push_metrics(runtime: Runtime) -> None:
     from otel_workflow.runtime.metrics import metrics_push
 
     recorder, push = runtime._recorder, metrics_push(os.environ)
-    journal, wake = recorder.journal, recorder.wake
+    journal = recorder.journal
     if push is None:
         _logger.warning("otel-workflow pushes no metrics: set OTEL_EXPORTER_OTLP_ENDPOINT")
         return
     if not isinstance(journal, LastingWriter | MemoryJournal) or _is_under_test(journal):
         return
     made = runtime._metrics = push(journal)
+    _wake_too(recorder, made.start)
 
-    def wake_both() -> None:
-        if wake is not None:
-            wake()
-        made.start()
 
-    recorder.wake = wake_both
+def _wake_too(recorder: Recorder, start: Callable[[], None]) -> None:
+    """Let the recorder's events start one more thread, after those they start already."""
+    before = recorder.wake
+
+    def wake() -> None:
+        if before is not None:
+            before()
+        start()
+
+    recorder.wake = wake
 
 
 def _is_under_test(journal: Journal) -> bool:

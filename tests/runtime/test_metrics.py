@@ -9,6 +9,7 @@ import sys
 import textwrap
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -86,12 +87,19 @@ work(2)
 print(rt.flush(timeout=20))
 work(3)
 print(rt.flush(timeout=20))
-import time
-time.sleep(0.5)
+import os, time
+end = time.monotonic() + 20
+while not os.path.exists(os.environ["ENOUGH"]) and time.monotonic() < end:
+    time.sleep(0.01)
 """
     )
-    with OtlpReceiver() as receiver:
-        said, _ = run(tmp_path, source, OTEL_EXPORTER_OTLP_ENDPOINT=receiver.endpoint, OTEL_METRIC_EXPORT_INTERVAL="50")
+    enough = tmp_path / "enough"
+    with OtlpReceiver() as receiver, ThreadPoolExecutor() as pool:
+        env = {"OTEL_EXPORTER_OTLP_ENDPOINT": receiver.endpoint, "OTEL_METRIC_EXPORT_INTERVAL": "50"}
+        worker = pool.submit(run, tmp_path, source, **env, ENOUGH=str(enough))
+        assert until(lambda: any(len(shown) >= 6 for shown in values(receiver, RUNS).values()), timeout=20)
+        enough.touch()
+        said, _ = worker.result()
         [shown] = values(receiver, RUNS).values()
         assert ("True\nTrue\n", True) == (said, {0, 2, 5} <= set(shown))
         assert len(shown) >= 6
