@@ -26,9 +26,7 @@ def recorded_end(payload: bytes) -> int:
 
 def _time(span: bytes, field: int) -> int | None:
     try:
-        value = next(
-            (value for number, value in wire_fields(span) if number == field), None
-        )  # they are among the first
+        value = next((value for number, value in wire_fields(span) if number == field), None)
     except ValueError:
         return None
     return int.from_bytes(value, "little") if isinstance(value, bytes) else None
